@@ -1,0 +1,35 @@
+/* beat_internal.h - what a handle holds; for beat.c and its tests */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "beat/connection.h"
+#include "ipc/socket_path.h"
+
+/* How long a descriptor is believed to be the connection before it is looked at again, and how long a reconnect is not
+ * tried again. */
+#define BELAY__CHECK_EVERY_NS     UINT64_C(1000000000)
+#define BELAY__RECONNECT_EVERY_NS UINT64_C(100000000)
+
+/* What every beat touches comes first. All times are CLOCK_MONOTONIC. */
+struct belay {
+	struct belay__connection connection;
+	uint32_t epoch; /* of the process that this handle works in */
+	uint32_t pid;
+	uint64_t nonce, timestamp_ns; /* of the last beat that was sent */
+	uint64_t start_ns;
+	uint64_t checked_ns; /* when the descriptor was known to be the connection */
+
+	uint64_t reconnect_not_before_ns;
+	uint32_t drops; /* in a row */
+	uint32_t reconnect_after;
+	bool on_any_drop; /* false: only "no observer" and "peer gone" lead to a reconnect */
+	bool must_connect; /* in a forked child, or after the descriptor was lost: whatever the policy says */
+	int absent_error; /* while there is no connection: why */
+	uint64_t clock_regressions, fork_recoveries;
+
+	size_t in_use; /* index of the path that the connection leads to */
+	struct belay__socket_candidates paths;
+};

@@ -1,0 +1,8 @@
+/* commands.h - the subcommands, one a file */
+#pragma once
+
+#include "cmd/cmd.h"
+
+extern const struct belay__command belay__command_beat, belay__command_completion,
+	belay__command_config, belay__command_doctor, belay__command_events, belay__command_help_,
+	belay__command_observe, belay__command_status, belay__command_version;

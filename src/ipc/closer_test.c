@@ -1,0 +1,237 @@
+#include "ipc/closer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "ipc/testing.h"
+
+/* Numbers that no descriptor has: closing one of the first kind returns at once, of the second
+ * when the gate opens. */
+#define QUICK 1000000
+#define SLOW  2000000
+
+#define QUEUE_SIZE 16384
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+	void *data);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+	void *data);
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_opens = PTHREAD_COND_INITIALIZER;
+static bool gate_is_open;
+static atomic_int held_up, let_through, signals_open;
+static bool no_threads;
+
+int __wrap_close(int fd)
+{
+	sigset_t blocked;
+
+	if (fd < QUICK)
+		return __real_close(fd);
+
+	(void)pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+	if (!sigismember(&blocked, SIGTERM) || !sigismember(&blocked, SIGCHLD))
+		atomic_fetch_add(&signals_open, 1);
+	if (fd < SLOW)
+		return 0;
+
+	(void)pthread_mutex_lock(&gate);
+	atomic_fetch_add(&held_up, 1);
+	while (!gate_is_open)
+		(void)pthread_cond_wait(&gate_opens, &gate);
+	atomic_fetch_sub(&held_up, 1);
+	atomic_fetch_add(&let_through, 1);
+	(void)pthread_mutex_unlock(&gate);
+	return 0;
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+	void *data)
+{
+	return no_threads ? EAGAIN : __real_pthread_create(thread, attributes, run, data);
+}
+
+static void set_gate(bool open)
+{
+	(void)pthread_mutex_lock(&gate);
+	gate_is_open = open;
+	(void)pthread_cond_broadcast(&gate_opens);
+	(void)pthread_mutex_unlock(&gate);
+}
+
+static void wait_for(atomic_int *value, int count)
+{
+	uint64_t give_up_ns = belay__clock_ns(CLOCK_MONOTONIC) + 10 * BELAY__NS_PER_S;
+
+	while (atomic_load(value) != count) {
+		assert_true(belay__clock_ns(CLOCK_MONOTONIC) < give_up_ns);
+		(void)sched_yield();
+	}
+}
+
+static void assert_counts(const struct belay__closer *closer, uint64_t taken, uint64_t closed,
+	uint64_t leaked)
+{
+	uint64_t got_taken, got_closed, got_leaked;
+
+	belay__closer_counts(closer, &got_taken, &got_closed, &got_leaked);
+	assert_int_equal(got_taken, taken);
+	assert_int_equal(got_closed, closed);
+	assert_int_equal(got_leaked, leaked);
+}
+
+static int set_up(void **state)
+{
+	struct belay__closer *closer = NULL;
+
+	set_gate(false);
+	no_threads = false;
+	assert_int_equal(belay__closer_new(&closer), 0);
+	*state = closer;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	set_gate(true);
+	assert_null(belay__closer_free(*state));
+	wait_for(&held_up, 0);
+	assert_int_equal(atomic_load(&signals_open), 0);
+	return 0;
+}
+
+static void freeing_nothing_is_allowed(void **state)
+{
+	(void)state;
+	assert_null(belay__closer_free(NULL));
+}
+
+static void what_is_taken_is_closed(void **state)
+{
+	struct belay__closer *closer = *state;
+	int ends[2];
+	struct pollfd end;
+
+	assert_counts(closer, 0, 0, 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	belay__closer_take(closer, ends[1]);
+	end = (struct pollfd){ .fd = ends[0], .events = POLLIN };
+	assert_int_equal(poll(&end, 1, 10000), 1);
+	assert_true((end.revents & POLLHUP) != 0);
+	(void)close(ends[0]);
+	test_wait_closed(closer, 1);
+	assert_counts(closer, 1, 1, 0);
+}
+
+static void many_are_closed(void **state)
+{
+	struct belay__closer *closer = *state;
+
+	for (int burst = 1; burst <= 20; burst++) {
+		for (int i = 0; i < 253; i++)
+			belay__closer_take(closer, QUICK + i);
+		test_wait_closed(closer, (uint64_t)burst * 253);
+	}
+}
+
+static void another_takes_over_from_who_is_held_up(void **state)
+{
+	struct belay__closer *closer = *state;
+	uint64_t closed = 0;
+
+	/* The queue goes on moving until the last thread is held up, then it waits. */
+	for (int slow = 1; slow < BELAY__CLOSER_THREADS; slow++) {
+		belay__closer_take(closer, SLOW);
+		for (int i = 0; i < 10; i++)
+			belay__closer_take(closer, QUICK);
+		closed += 10;
+		test_wait_closed(closer, closed);
+		wait_for(&held_up, slow);
+	}
+	set_gate(true);
+	test_wait_closed(closer, closed + BELAY__CLOSER_THREADS - 1);
+}
+
+static void when_all_are_held_up_the_rest_waits_and_the_excess_is_counted(void **state)
+{
+	struct belay__closer *closer = *state;
+
+	for (int i = 0; i < BELAY__CLOSER_THREADS; i++)
+		belay__closer_take(closer, SLOW);
+	wait_for(&held_up, BELAY__CLOSER_THREADS);
+
+	for (int i = 0; i < QUEUE_SIZE; i++)
+		belay__closer_take(closer, QUICK);
+	assert_counts(closer, BELAY__CLOSER_THREADS + QUEUE_SIZE, 0, 0);
+	for (int i = 0; i < 5; i++)
+		belay__closer_take(closer, QUICK);
+	assert_counts(closer, BELAY__CLOSER_THREADS + QUEUE_SIZE + 5, 0, 5);
+
+	set_gate(true);
+	test_wait_closed(closer, BELAY__CLOSER_THREADS + QUEUE_SIZE);
+	belay__closer_take(closer, QUICK);
+	test_wait_closed(closer, BELAY__CLOSER_THREADS + QUEUE_SIZE + 1);
+}
+
+static void a_closer_can_be_freed_while_all_are_held_up(void **state)
+{
+	struct belay__closer *closer = NULL;
+
+	(void)state;
+	atomic_store(&let_through, 0);
+	assert_int_equal(belay__closer_new(&closer), 0);
+	for (int i = 0; i < BELAY__CLOSER_THREADS + 3; i++)
+		belay__closer_take(closer, SLOW);
+	wait_for(&held_up, BELAY__CLOSER_THREADS);
+	closer = belay__closer_free(closer);
+	assert_null(closer);
+	set_gate(true);
+	wait_for(&let_through, BELAY__CLOSER_THREADS + 3); /* what was taken is still closed */
+}
+
+static void without_threads_strays_are_kept_and_counted(void **state)
+{
+	struct belay__closer *closer = *state;
+
+	no_threads = true;
+	belay__closer_take(closer, QUICK);
+	belay__closer_take(closer, QUICK);
+	assert_counts(closer, 2, 0, 2);
+	no_threads = false;
+	belay__closer_take(closer, QUICK);
+	test_wait_closed(closer, 1);
+	assert_counts(closer, 3, 1, 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(freeing_nothing_is_allowed),
+		TEST(what_is_taken_is_closed),
+		TEST(many_are_closed),
+		TEST(another_takes_over_from_who_is_held_up),
+		TEST(when_all_are_held_up_the_rest_waits_and_the_excess_is_counted),
+		TEST(a_closer_can_be_freed_while_all_are_held_up),
+		TEST(without_threads_strays_are_kept_and_counted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,46 @@
+#include "observe/banner.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+/* A queue that holds fewer beats than this loses some when a handful of processes beat at once. */
+#define SMALL_QUEUE 64
+
+static void warn_about_queue(const struct belay__parent *parent)
+{
+	if (parent->queue_frames >= SMALL_QUEUE)
+		return;
+	belay__log(BELAY__LOG_WARNING,
+		"the kernel queues only %d beats here (net.unix.max_dgram_qlen): more processes than that may lose beats "
+		"when they beat at once; raise it with --dgram-qlen 512 or sysctl net.unix.max_dgram_qlen=512",
+		parent->queue_frames);
+}
+
+void belay__banner(const struct belay__parent *parent, uint32_t going_on)
+{
+	const struct belay__observe_options *options = &parent->config.options;
+	char buffer[64];
+	struct belay__text threshold;
+
+	warn_about_queue(parent);
+	if (!isatty(STDERR_FILENO))
+		return;
+	belay__text_init(&threshold, buffer, sizeof(buffer));
+	belay__text_add_age(&threshold, options->threshold_ns);
+	(void)fprintf(stderr,
+		"socket     %s\n"
+		"threshold  %s\n"
+		"room       %llu processes; %d beats at once\n"
+		"events     %s\n",
+		options->socket, buffer, (unsigned long long)options->capacity, parent->queue_frames,
+		parent->events_wanted ? options->events : "not kept");
+	if (going_on > 0)
+		(void)fprintf(stderr, "%u processes go on from before\n", going_on);
+	else if (parent->socket_is_default)
+		(void)fprintf(stderr, "nobody beats yet; try: belay beat demo --of $$\n");
+	else
+		(void)fprintf(stderr, "nobody beats yet; try: belay beat demo --of $$ --socket %s\n", options->socket);
+}

@@ -1,0 +1,303 @@
+/* Accepting a beat: known processes in a few steps, new ones by finding out who they are. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "observe/core.h"
+
+/* A regular nonce that does not go up: a replay, a wrap, or another process under the same pid. */
+static bool nonce_regressed(const struct belay__slot *slot, const struct belay_frame *frame)
+{
+	return frame->nonce != BELAY_NONCE_TERMINAL && (slot->flags & BELAY__SLOT_HAS_NONCE) &&
+		frame->nonce <= slot->last_nonce;
+}
+
+/* The start time of whoever has PID now, when that is somebody else than SLOT's process; else 0. */
+static uint64_t successor_start(const struct belay__slot *slot)
+{
+	struct belay__stat stat;
+
+	if (slot->start_ticks == 0 || belay__read_stat((pid_t)slot->pid, &stat) < 0)
+		return 0;
+	return stat.start_ticks != slot->start_ticks ? stat.start_ticks : 0;
+}
+
+/* Another namespace is refused unless it was allowed; so is everybody's while our own is unknown (fail closed). */
+static bool namespace_refused(struct belay_observer *observer, uint32_t pid, uint64_t pid_ns)
+{
+	struct belay_event *event;
+
+	if (observer->options.allow_cross_namespace || pid_ns == 0 ||
+		(uint32_t)pid_ns == observer->own_pid_ns)
+		return false;
+	observer->counts[BELAY__COUNT_NAMESPACE_MISMATCH]++;
+	event = belay__event_start(observer, BELAY_EVENT_NAMESPACE_CONFLICT);
+	event->pid = pid;
+	event->pid_namespace = pid_ns;
+	event->observer_pid_namespace = observer->own_pid_ns;
+	return true;
+}
+
+/* Fills SENDER from IDENTITY; what /proc did not tell lowers the origin until a later beat brings it. */
+static void describe_sender(struct belay__sender *sender, const struct belay__identity *identity)
+{
+	sender->start_ticks = identity->start_ticks;
+	sender->pid_ns = (uint32_t)identity->pid_ns;
+	sender->origin = identity->start_ticks != 0 && identity->pid_ns != 0 ? BELAY__KERNEL_ATTESTED
+									     : BELAY__SOCKET_MODE_ONLY;
+}
+
+static void on_evict(void *data, uint32_t slot)
+{
+	struct belay_observer *observer = data;
+	const struct belay__slot *victim = &observer->table.slots[slot];
+	const struct belay__record *record = &observer->table.records[victim->record];
+
+	observer->evicted.pending = true;
+	observer->evicted.pid = victim->pid;
+	observer->evicted.uid = record->uid;
+	observer->evicted.start_ticks = victim->start_ticks;
+	memcpy(observer->evicted.name, record->name, sizeof(record->name));
+	belay__forget(observer, slot);
+}
+
+static void give_name(struct belay__names *names, const char *name)
+{
+	size_t len = strnlen(name, sizeof(names->env) - 1);
+
+	memcpy(names->env, name, len);
+	names->env[len] = '\0';
+}
+
+/* The name is taken again: who had it before is no longer of interest. */
+static void forget_departed(struct belay_observer *observer, const struct belay__record *record)
+{
+	for (unsigned i = 0; i < BELAY__DEPARTED_MAX; i++)
+		if (observer->departed[i].pid != 0 && observer->departed[i].uid == record->uid &&
+			strcmp(observer->departed[i].name, record->name) == 0)
+			observer->departed[i].pid = 0;
+}
+
+static void join_rule(struct belay_observer *observer, uint32_t at)
+{
+	struct belay__slot *slot = &observer->table.slots[at];
+	const struct belay__record *record = &observer->table.records[slot->record];
+
+	forget_departed(observer, record);
+	slot->list = record->rule != 0 ? observer->rule_lists[record->rule - 1] : observer->default_list;
+	if (record->rule != 0)
+		observer->rule_beating[record->rule - 1]++;
+}
+
+static void leave_rule(struct belay_observer *observer, const struct belay__record *record)
+{
+	belay__name_release(record, observer->ordinals);
+	if (record->rule != 0 && observer->rule_beating[record->rule - 1] > 0)
+		observer->rule_beating[record->rule - 1]--;
+}
+
+/* Makes the record of a new process: names, rule and with it the threshold, the pidfd. Takes IDENTITY's pidfd over. */
+static void make_record(struct belay_observer *observer, uint32_t at, uint32_t uid, struct belay__identity *identity)
+{
+	struct belay__slot *slot = &observer->table.slots[at];
+	struct belay__record *record = &observer->table.records[slot->record];
+	struct belay__names names;
+
+	record->uid = uid;
+	record->inner_pid = (uint32_t)identity->inner_pid;
+	record->first_realtime_ns = belay__clock_ns(CLOCK_REALTIME);
+	belay__read_names((pid_t)slot->pid, &names);
+	if (observer->door_name != NULL)
+		give_name(&names, observer->door_name);
+	belay__name_record(record, observer->rules, observer->rule_count, &names, observer->ordinals);
+	join_rule(observer, at);
+	belay__deadlines_heard(&observer->table.deadlines, at, slot->list, observer->now_ns);
+	if (identity->pidfd >= 0)
+		belay__watch_take(observer, slot->record, TAKE_FD(identity->pidfd));
+	else
+		observer->counts[BELAY__COUNT_PIDFDS_MISSING]++;
+}
+
+static struct belay_event *event_of_beat(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot)
+{
+	struct belay_event *event = belay__event_about(observer, BELAY_EVENT_BEAT, slot);
+
+	event->status = (enum belay_status)frame->status;
+	event->payload = frame->payload;
+	event->nonce = frame->nonce;
+	return event;
+}
+
+static bool first_beat(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot, uint32_t uid,
+	struct belay__identity *identity, bool ended)
+{
+	make_record(observer, slot, uid, identity);
+	if (ended)
+		belay__ended_push(observer, observer->table.slots[slot].record);
+	event_of_beat(observer, frame, slot)->first = true;
+	return true;
+}
+
+static bool conflict(struct belay_observer *observer, enum belay_event_kind kind, uint32_t slot,
+	const struct belay__sender *sender)
+{
+	struct belay_event *event = belay__event_about(observer, kind, slot);
+
+	event->slot_origin = (enum belay_origin)observer->table.slots[slot].origin;
+	event->origin = (enum belay_origin)sender->origin;
+	event->pid_namespace = sender->pid_ns;
+	event->observer_pid_namespace = observer->table.slots[slot].pid_ns;
+	return true;
+}
+
+/* A process seen for the first time, or again with an identity that was incomplete before. */
+static bool accept_unknown(
+	struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid, uint32_t uid)
+{
+	struct belay__identity identity = { .pid = (pid_t)pid, .pidfd = -EBADF };
+	struct belay__sender sender = { .pid = pid, .origin = BELAY__SOCKET_MODE_ONLY };
+	bool have_room = belay__table_has_room(&observer->table) || observer->table.stalled > 0 ||
+		observer->table.eviction == BELAY__EVICT_BALANCED;
+	uint32_t slot = BELAY__NO_SLOT;
+	int r = 0;
+
+	/* When it will not be let in anyway, nobody needs to know who it is. */
+	if (have_room) {
+		r = belay__identity_open((pid_t)pid, true, &identity);
+		if (r == -EMFILE || r == -ENFILE)
+			r = belay__identity_open((pid_t)pid, false, &identity);
+		if (r == 0)
+			describe_sender(&sender, &identity);
+		if (namespace_refused(observer, pid, identity.pid_ns)) {
+			belay__identity_done(&identity);
+			return true;
+		}
+	}
+	switch (belay__track(&observer->table, &observer->tracked, frame, &sender, observer->default_list,
+		observer->now_ns, on_evict, observer, &slot)) {
+	case BELAY__TRACK_INSERTED:
+		observer->counts[BELAY__COUNT_BEATS]++;
+		return first_beat(observer, frame, slot, uid, &identity, r == -ESRCH);
+	case BELAY__TRACK_REFRESHED:
+	case BELAY__TRACK_RECOVERED:
+	case BELAY__TRACK_OUT_OF_ORDER:
+	case BELAY__TRACK_ORIGIN_CONFLICT:
+	case BELAY__TRACK_NAMESPACE_CONFLICT:
+	case BELAY__TRACK_CAPACITY_EXCEEDED:
+		break;
+	}
+	belay__identity_done(&identity);
+	return false;
+}
+
+/* Completes the identity of a known process that had not shown all of it. */
+static void complete_sender(struct belay_observer *observer, uint32_t slot, struct belay__sender *sender)
+{
+	uint32_t record = observer->table.slots[slot].record;
+	struct belay__identity identity;
+
+	if (record == BELAY__NO_RECORD || belay__identity_open((pid_t)sender->pid, true, &identity) < 0)
+		return;
+	describe_sender(sender, &identity);
+	if (observer->watches[record].pidfd < 0)
+		belay__watch_take(observer, record, TAKE_FD(identity.pidfd));
+	belay__identity_done(&identity);
+}
+
+static bool report_beat(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot, uint8_t old_status,
+	uint64_t old_ns, bool recovered)
+{
+	bool status_changed = old_status != frame->status;
+	struct belay_event *event;
+
+	observer->counts[BELAY__COUNT_BEATS]++;
+	observer->counts[BELAY__COUNT_RECOVERIES] += recovered;
+	if (observer->options.quiet_beats && !recovered && !status_changed)
+		return false;
+	event = event_of_beat(observer, frame, slot);
+	event->recovered = recovered;
+	event->status_changed = status_changed;
+	event->silent_ns = recovered ? observer->now_ns - old_ns : 0;
+	return true;
+}
+
+static bool accept_known(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot)
+{
+	struct belay__slot *known = &observer->table.slots[slot];
+	struct belay__sender sender = {
+		.pid = known->pid,
+		.origin = known->origin,
+		.pid_ns = known->pid_ns,
+		.start_ticks = known->start_ticks,
+	};
+	uint8_t old_status = known->status;
+	bool questioned = known->flags & BELAY__SLOT_QUESTIONED;
+	uint64_t old_ns = known->last_ns;
+
+	if (nonce_regressed(known, frame) && successor_start(known) != 0) {
+		observer->tracked.pid_recycles++;
+		observer->again = true;
+		return belay__end(observer, slot, /* left= */ false);
+	}
+	if (known->origin < BELAY__KERNEL_ATTESTED)
+		complete_sender(observer, slot, &sender);
+	switch (belay__track(&observer->table, &observer->tracked, frame, &sender, known->list, observer->now_ns,
+		on_evict, observer, &slot)) {
+	case BELAY__TRACK_INSERTED:
+	case BELAY__TRACK_REFRESHED:
+		observer->counts[BELAY__COUNT_STALLS_ANSWERED] += questioned;
+		return report_beat(observer, frame, slot, old_status, old_ns, false);
+	case BELAY__TRACK_RECOVERED:
+		return report_beat(observer, frame, slot, old_status, old_ns, true);
+	case BELAY__TRACK_ORIGIN_CONFLICT:
+		return conflict(observer, BELAY_EVENT_ORIGIN_CONFLICT, slot, &sender);
+	case BELAY__TRACK_NAMESPACE_CONFLICT:
+		return conflict(observer, BELAY_EVENT_NAMESPACE_CONFLICT, slot, &sender);
+	case BELAY__TRACK_OUT_OF_ORDER:
+	case BELAY__TRACK_CAPACITY_EXCEEDED:
+		break;
+	}
+	return false;
+}
+
+bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid, uint32_t uid)
+{
+	uint32_t slot = belay__table_find(&observer->table, pid);
+
+	return slot != BELAY__NO_SLOT ? accept_known(observer, frame, slot)
+				      : accept_unknown(observer, frame, pid, uid);
+}
+
+void belay__forget(struct belay_observer *observer, uint32_t slot)
+{
+	uint32_t number = observer->table.slots[slot].record;
+	struct belay__record *record;
+
+	if (number == BELAY__NO_RECORD)
+		return;
+	record = &observer->table.records[number];
+	belay__unwatch(observer, number);
+	leave_rule(observer, record);
+}
+
+void belay__rename(struct belay_observer *observer, uint32_t at, const char *name)
+{
+	struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
+	struct belay__names names;
+
+	if (strcmp(record->name, name) == 0)
+		return;
+	leave_rule(observer, record);
+	belay__read_names((pid_t)record->pid, &names);
+	give_name(&names, name);
+	belay__name_record(record, observer->rules, observer->rule_count, &names, observer->ordinals);
+	join_rule(observer, at);
+}
+
+void belay__remove(struct belay_observer *observer, uint32_t slot)
+{
+	belay__forget(observer, slot);
+	belay__table_remove(&observer->table, slot);
+}

@@ -1,0 +1,256 @@
+/* core.h - the inside of an observer: what its files share
+ *
+ * observer.c runs the turn; admission.c decides about a frame, contact.c identifies a new process, stalls.c asks why one is
+ * silent, ends.c notices that one is gone, expectations.c that one is missing, door.c serves `<socket>.hello`.
+ */
+#pragma once
+
+#include <belay/observer.h>
+
+#include "identity/evidence.h"
+#include "identity/identity.h"
+#include "identity/verdict.h"
+#include "ipc/bind.h"
+#include "ipc/receive.h"
+#include "loop/loop.h"
+#include "observe/bucket.h"
+#include "observe/counters.h"
+#include "observe/door.h"
+#include "observe/names.h"
+#include "observe/options.h"
+#include "observe/table.h"
+#include "observe/track.h"
+#include "observe/watch_clock.h"
+
+#define BELAY__LISTENERS_MAX 8
+#define BELAY__SECOND_LOOKS_MAX 256
+#define BELAY__PENDING_ENDS_MAX 256
+#define BELAY__ANSWERS_MAX 512
+
+struct belay_observer;
+struct belay__kept;
+
+struct belay__listener {
+	struct belay_observer *observer;
+	struct belay__bound beats;
+	struct belay__bound hello; /* what it takes to unlink the door; its fd is the door's */
+	struct belay__receiver *receiver;
+	struct belay__io io;
+	unsigned queue_frames; /* how many frames the kernel holds for us */
+	bool ready;            /* to be drained in this turn */
+};
+
+/* Who answers why a process is silent. ASK returns 0 when an answer will come through belay__observer_answer(), or a negative errno. */
+struct belay__prober {
+	void *data;
+	int (*ask)(void *data, uint32_t pid, uint64_t start_ticks);
+};
+
+/* Beside each record: what must not survive the observer. */
+struct belay__watch {
+	struct belay__io io; /* of the pidfd */
+	int pidfd;
+	bool ended;
+	uint64_t missed_ns, noticed_ns; /* while questioned: the deadline, and when it was seen to have passed */
+};
+
+struct belay__second_look {
+	uint32_t pid;
+	uint64_t start_ticks, due_ns; /* CLOCK_MONOTONIC */
+	struct belay__evidence evidence;
+};
+
+/* An answer about a silent process, waiting to become an event. */
+struct belay__answer {
+	uint32_t pid;
+	uint64_t start_ticks;
+	int code; /* 0: evidence is filled */
+	struct belay__evidence evidence;
+};
+
+/* A process that ended and whose exit status the kernel does not tell yet. */
+struct belay__pending_end {
+	struct belay_observer *observer;
+	struct belay__io io;
+	int pidfd;
+	bool told; /* it is readable now */
+	uint32_t pid, uid;
+	uint64_t start_ticks;
+	char name[BELAY__NAME_MAX + 8];
+};
+
+/* A process that ended: remembered until one of its name beats again, or 256 others have ended since. */
+#define BELAY__DEPARTED_MAX 256
+struct belay__departed {
+	uint32_t pid, uid; /* pid 0: empty */
+	uint64_t start_ticks, at_ns;
+	uint8_t end; /* enum belay_end */
+	int code;
+	char name[BELAY__NAME_MAX + 8];
+};
+
+enum belay__phase {
+	BELAY__PHASE_START,
+	BELAY__PHASE_BEATS,
+	BELAY__PHASE_ENDS,
+	BELAY__PHASE_DOOR,
+	BELAY__PHASE_DUE,
+	BELAY__PHASE_ANSWERS,
+	BELAY__PHASE_EXPECTATIONS,
+	BELAY__PHASE_FINISH,
+};
+
+struct belay_observer {
+	struct belay_observer_options options;
+	struct belay__loop *loop;
+	struct belay__watch_clock clock;
+	uint64_t now_ns; /* on that clock: of this turn, or of the batch at hand */
+
+	/* beats */
+	struct belay__listener listeners[BELAY__LISTENERS_MAX];
+	unsigned listener_count;
+	struct belay__closer *closer;
+	const struct belay__datagram *batch;
+	int batch_count, batch_at;
+	unsigned next_listener, drained_frames, drained_listener;
+	bool drained_all; /* every listener was read in this turn: dry, or as far as its queue reaches */
+	int receive_error; /* to be told */
+	uint64_t interval_ns; /* the least time between two beats of one process; 0: any */
+	struct belay__bucket bucket;
+	uint32_t pid_max;
+	uint64_t pid_max_read_ns;
+	uint32_t own_pid_ns;
+	uint32_t own_uid;
+
+	/* processes */
+	struct belay__table table;
+	struct belay__track_counters tracked;
+	struct belay__watch *watches; /* capacity of them, by record number */
+	struct belay__ordinals *ordinals;
+	struct belay__rule rules[BELAY__RULES_MAX];
+	uint32_t rule_count;
+	uint8_t rule_lists[BELAY__RULES_MAX];
+	uint8_t default_list;
+	void *memory; /* of slots and records, when they are our own */
+	size_t memory_size;
+
+	/* ends */
+	uint32_t *ended; /* ring of record numbers, capacity + 1 of them */
+	uint32_t ended_head, ended_tail;
+	struct belay__pending_end *pending_ends; /* BELAY__PENDING_ENDS_MAX */
+	uint32_t pending_told;
+
+	struct belay__departed departed[BELAY__DEPARTED_MAX]; /* a ring */
+	uint32_t departed_next;
+
+	/* silences */
+	struct belay__timer deadline_timer;
+	struct belay__prober prober; /* ask NULL: the observer looks by itself */
+	struct belay__second_look *second_looks; /* BELAY__SECOND_LOOKS_MAX, a ring by due time */
+	uint32_t looks_head, looks_count;
+	struct belay__timer look_timer;
+	struct belay__answer *answers; /* BELAY__ANSWERS_MAX, a ring */
+	uint32_t answers_head, answers_count;
+	uint64_t suspended_ns; /* BOOTTIME - MONOTONIC at the last turn */
+	uint64_t suspended_since_ns, suspended_for_ns; /* the last suspension: when noticed, how long */
+
+	/* collecting: many beats wake nobody */
+	struct belay__timer tick_timer;
+	uint64_t tick_ns;
+	bool collecting;
+	uint64_t window_start_ns;
+	uint32_t window_frames;
+
+	/* expectations */
+	struct belay__timer expect_timer;
+	uint32_t rule_beating[BELAY__RULES_MAX];
+	uint64_t rule_missing_due_ns[BELAY__RULES_MAX]; /* UINT64_MAX: nothing is missing, or it was told */
+	bool rule_missing_told[BELAY__RULES_MAX];
+
+	/* what an earlier observer kept (restore.h): who is gone is told one by one */
+	const struct belay__kept *kept;
+	uint32_t kept_count, kept_at;
+
+	struct belay__door *door;
+	uint64_t turn_start_ns;    /* the observer's clock, at the start of this turn */
+	uint64_t turn_end_ns;      /* CLOCK_MONOTONIC, at the end of the last; 0: there was none */
+	uint64_t turn_deadline_ns; /* CLOCK_MONOTONIC: when it asked to be woken by */
+	uint64_t stopped_ns;       /* it was stopped until now, for so long */
+	enum belay__phase phase;
+	bool wait; /* the next turn may wait */
+	uint64_t counts[BELAY__COUNTER_COUNT];
+
+	/* A process that was forgotten to make room for another: told by the next event. */
+	struct belay__evicted {
+		bool pending;
+		uint32_t pid, uid;
+		uint64_t start_ticks;
+		char name[BELAY__NAME_MAX + 8];
+	} evicted;
+	const char *door_name; /* what a beat at the door calls its process; NULL: nothing */
+	bool again; /* the event at hand came first: what led to it is to be tried once more */
+
+	/* the event at hand */
+	struct belay_event event;
+	char event_name[BELAY__NAME_MAX + 8];
+	char event_evidence[256];
+};
+
+/* Starts a fresh event of KIND at observer->now_ns and returns it. */
+struct belay_event *belay__event_start(struct belay_observer *observer, enum belay_event_kind kind);
+/* The same about the process in SLOT, its name and uid filled in. */
+struct belay_event *belay__event_about(struct belay_observer *observer, enum belay_event_kind kind, uint32_t slot);
+
+/* Each returns whether it left an event. */
+bool belay__admit(struct belay_observer *observer, const struct belay__datagram *datagram);
+bool belay__ends_next(struct belay_observer *observer);
+bool belay__stalls_next(struct belay_observer *observer);
+bool belay__answers_next(struct belay_observer *observer);
+bool belay__expectations_next(struct belay_observer *observer);
+
+/* A beat of the process with the kernel's word on who sent it; the common end of admission and door. */
+bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid, uint32_t uid);
+
+/* Gives the process in SLOT a name that it, or a child of it, chose. */
+void belay__rename(struct belay_observer *observer, uint32_t slot, const char *name);
+/* The process in SLOT has ended (or left): makes the END event and removes the slot. PIDFD-less processes end as unknown. */
+bool belay__end(struct belay_observer *observer, uint32_t slot, bool left);
+/* Keeps an END event for `status`. */
+void belay__remember_end(struct belay_observer *observer, const struct belay_event *event);
+/* Puts the record of a process that ended before it was known well on the list of ends. */
+void belay__ended_push(struct belay_observer *observer, uint32_t record);
+/* Watches PIDFD (owned from now on) as that of RECORD's process. */
+void belay__watch_take(struct belay_observer *observer, uint32_t record, int pidfd);
+void belay__unwatch(struct belay_observer *observer, uint32_t record);
+/* Lets go of what belongs to the process in SLOT (pidfd, name, expectation), before the slot is removed. */
+void belay__forget(struct belay_observer *observer, uint32_t slot);
+/* Removes the process in SLOT altogether. */
+void belay__remove(struct belay_observer *observer, uint32_t slot);
+
+/* credit.c: gives LATE_NS back to everyone last heard before HEARD_BEFORE_NS. */
+void belay__credit(struct belay_observer *observer, uint64_t heard_before_ns, uint64_t late_ns);
+
+/* turn.c: watches the listener's socket. */
+int belay__watch_beats(struct belay__listener *listener);
+/* The moment on CLOCK_MONOTONIC, where timers live, that DUE_NS of the observer's clock is. */
+uint64_t belay__timer_due_ns(const struct belay_observer *observer, uint64_t due_ns);
+
+/* --- for the daemon's gate --- */
+
+/* Empties the table over memory of the caller's (a state file): capacity records, belay__table_slot_count() slots. */
+void belay__observer_set_table(
+	struct belay_observer *observer, struct belay__slot *slots, struct belay__record *records);
+/* Rules, before the first listener. */
+void belay__observer_set_rules(struct belay_observer *observer, const struct belay__rule *rules, uint32_t count);
+/* Adopts sockets that somebody else bound (owned on success). EXPECT_STRAYS: SO_PASSRIGHTS=0 could not be set. HELLO_FD may be -EBADF. */
+int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *beats_take, int hello_fd_take,
+	unsigned queue_frames, struct belay_error *reterr);
+void belay__observer_set_prober(struct belay_observer *observer, const struct belay__prober *prober);
+/* The prober's answer about PID: EVIDENCE is NULL when CODE is not 0. */
+void belay__observer_answer(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks, int code,
+	const struct belay__evidence *evidence);
+/* The observer was stopped until now and knows it: nobody is blamed for the time since its last turn. */
+void belay__observer_was_stopped(struct belay_observer *observer);
+struct belay__loop *belay__observer_loop(struct belay_observer *observer);
+/* The next turn waits until there is something to do, instead of the program polling before it. */
+void belay__observer_wait(struct belay_observer *observer);

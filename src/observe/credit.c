@@ -1,0 +1,25 @@
+/* Time in which the observer did not look is nobody's silence: everyone not heard since gets it back. */
+
+#include "observe/core.h"
+
+/* Members of one list keep their order: those who are credited all gain the same, and those heard since lie behind them. */
+void belay__credit(struct belay_observer *observer, uint64_t heard_before_ns, uint64_t late_ns)
+{
+	struct belay__table *table = &observer->table;
+
+	for (uint32_t at = 0; at < table->slot_count; at++) {
+		struct belay__slot *slot = &table->slots[at];
+
+		if (slot->pid == 0 || slot->last_ns >= heard_before_ns)
+			continue;
+		if (__builtin_add_overflow(slot->due_ns, late_ns, &slot->due_ns))
+			slot->due_ns = UINT64_MAX;
+		slot->last_ns = observer->now_ns - slot->last_ns > late_ns ? slot->last_ns + late_ns
+									   : observer->now_ns;
+	}
+	for (uint32_t i = 0; i < observer->rule_count; i++)
+		if (observer->rule_missing_due_ns[i] < UINT64_MAX - late_ns)
+			observer->rule_missing_due_ns[i] += late_ns;
+	belay__watch_clock_was_late(&observer->clock, late_ns);
+	observer->counts[BELAY__COUNT_LATE]++;
+}

@@ -1,0 +1,330 @@
+/* The roles: started from our own program, given what they need, replaced when they die. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "export/event_file.h"
+#include "ipc/channel.h"
+#include "observe/parent.h"
+#include "process/spawn.h"
+
+#define MESSAGES_PER_TURN 16
+/* A role that dies sooner than this after its start is given more and more time before the next. */
+#define QUICK_DEATH_NS    BELAY__NS_PER_S
+#define RESTART_FIRST_NS  (50 * BELAY__NS_PER_MS)
+#define RESTART_MOST_NS   (5 * BELAY__NS_PER_S)
+
+static const char *const role_names[BELAY__ROLE_COUNT] = {
+	[BELAY__ROLE_GATE] = "gate",
+	[BELAY__ROLE_PROBER] = "prober",
+};
+static const char *const role_arguments[BELAY__ROLE_COUNT] = {
+	[BELAY__ROLE_GATE] = "--role=gate",
+	[BELAY__ROLE_PROBER] = "--role=prober",
+};
+
+static int send_to(const struct belay__crew_member *member, uint32_t type, const void *record, uint32_t size, int fd)
+{
+	return member->channel >= 0 ? belay__channel_send(member->channel, type, record, size, fd) : -ENOTCONN;
+}
+
+static int send_fd(const struct belay__crew_member *member, uint32_t type, int fd)
+{
+	struct belay__msg_nothing nothing = { 0 };
+
+	return fd >= 0 ? send_to(member, type, &nothing, sizeof(nothing), fd) : 0;
+}
+
+void belay__crew_note(struct belay__parent *parent, const char *what, const char *text)
+{
+	struct belay__msg_note note = { .what = "" };
+
+	(void)snprintf(note.what, sizeof(note.what), "%s", what);
+	(void)snprintf(note.text, sizeof(note.text), "%s", text);
+	if (send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_NOTE, &note, sizeof(note), -EBADF) < 0)
+		belay__log(BELAY__LOG_NOTICE, "%s", text);
+}
+
+static void send_roles(struct belay__parent *parent)
+{
+	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++) {
+		struct belay__msg_role role = { .pid = parent->crew[i].pid, .restarts = parent->crew[i].restarts };
+
+		(void)snprintf(role.name, sizeof(role.name), "%s", role_names[i]);
+		(void)send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_ROLE, &role, sizeof(role), -EBADF);
+	}
+}
+
+int belay__crew_configure(struct belay__parent *parent, bool reload)
+{
+	const struct belay__crew_member *gate = &parent->crew[BELAY__ROLE_GATE];
+	const struct belay__observe_config *config = &parent->config;
+	struct belay__msg_nothing nothing = { 0 };
+	struct belay__msg_go go = {
+		.progress_every_ns = parent->manager.watchdog_ns / 2,
+		.first_seq = reload ? 1 : belay__next_seq(parent),
+		.restarted = gate->restarts > 0,
+		.reload = reload,
+	};
+	int r = send_to(gate, BELAY__MSG_OPTIONS, &config->options, sizeof(config->options), -EBADF);
+
+	if (r == 0)
+		r = send_to(gate, BELAY__MSG_FORGET_RULES, &nothing, sizeof(nothing), -EBADF);
+	for (uint32_t i = 0; i < config->rule_count && r == 0; i++)
+		r = send_to(gate, BELAY__MSG_RULE, &config->rules[i], sizeof(config->rules[i]), -EBADF);
+	if (r == 0)
+		send_roles(parent);
+	return r == 0 ? send_to(gate, BELAY__MSG_GO, &go, sizeof(go), -EBADF) : r;
+}
+
+/* A fresh channel between gate and prober; either may be missing just now and gets its end when it is back. */
+static void join_prober(struct belay__parent *parent)
+{
+	int ends[2];
+
+	if (parent->crew[BELAY__ROLE_GATE].channel < 0 || parent->crew[BELAY__ROLE_PROBER].channel < 0 ||
+		belay__channel_pair(ends) < 0)
+		return;
+	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_PROBER, ends[0]);
+	(void)send_fd(&parent->crew[BELAY__ROLE_PROBER], BELAY__MSG_PROBER, ends[1]);
+	belay__close(ends[0]);
+	belay__close(ends[1]);
+}
+
+void belay__crew_reopen_events(struct belay__parent *parent)
+{
+	_cleanup_close_ int events = belay__open_events(parent);
+
+	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EVENTS, events);
+}
+
+static int provision_gate(struct belay__parent *parent)
+{
+	const struct belay__crew_member *gate = &parent->crew[BELAY__ROLE_GATE];
+	struct belay__msg_beats beats = {
+		.queue_frames = (uint32_t)parent->queue_frames,
+		.rcvbuf_bytes = parent->beats.rcvbuf_bytes,
+		.rights_refused = parent->beats.rights_refused,
+		.directory_sync_failed = parent->beats.directory_sync_failed,
+	};
+	_cleanup_close_ int events = belay__open_events(parent);
+	int r;
+
+	memcpy(beats.path, parent->config.options.socket, sizeof(beats.path));
+	r = send_to(gate, BELAY__MSG_BEATS, &beats, sizeof(beats), parent->beats.fd);
+	if (r == 0)
+		r = send_fd(gate, BELAY__MSG_HELLO, parent->hello.fd);
+	if (r == 0)
+		r = send_fd(gate, BELAY__MSG_STATE, parent->state_fd);
+	if (r == 0)
+		r = send_fd(gate, BELAY__MSG_EVENTS, events);
+	if (r < 0)
+		return r;
+	join_prober(parent);
+	return belay__crew_configure(parent, /* reload= */ false);
+}
+
+/* --- what the gate says --- */
+
+static int on_ready(void *data, const void *record, int fd_consume)
+{
+	(void)fd_consume;
+	belay__parent_gate_ready(data, ((const struct belay__msg_ready *)record)->going_on);
+	return 0;
+}
+
+static int on_progress(void *data, const void *record, int fd_consume)
+{
+	(void)record;
+	(void)fd_consume;
+	belay__parent_gate_progress(data);
+	return 0;
+}
+
+static int on_rotate(void *data, const void *record, int fd_consume)
+{
+	struct belay__parent *parent = data;
+	struct belay_error error;
+	_cleanup_close_ int fd = belay__event_file_rotate(parent->config.options.events, &error);
+
+	(void)record;
+	(void)fd_consume;
+	if (fd < 0)
+		belay__log(BELAY__LOG_WARNING, "%s", error.text);
+	else
+		(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EVENTS, fd);
+	return 0;
+}
+
+static const struct belay__message_rule gate_rules[] = {
+	{ BELAY__MSG_READY, sizeof(struct belay__msg_ready), BELAY__WITHOUT_FD, on_ready },
+	{ BELAY__MSG_PROGRESS, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_progress },
+	{ BELAY__MSG_ROTATE, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_rotate },
+};
+
+static void on_channel(struct belay__io *io, uint32_t events)
+{
+	struct belay__crew_member *member = io->data;
+	size_t rules = member->role == BELAY__ROLE_GATE ? sizeof(gate_rules) / sizeof(gate_rules[0]) : 0;
+	int r = belay__channel_receive(member->channel, gate_rules, rules, member->parent, MESSAGES_PER_TURN);
+
+	(void)events;
+	if (r >= 0 || r == -EAGAIN)
+		return;
+	/* Gone, or broken: its pidfd tells the first, and the second is ended here. */
+	belay__io_remove(io);
+	if (r != -EPIPE && member->pidfd >= 0)
+		(void)belay__signal(member->pidfd, SIGKILL);
+}
+
+/* --- life and death --- */
+
+static void clear(struct belay__crew_member *member)
+{
+	belay__io_remove(&member->exit_io);
+	belay__io_remove(&member->channel_io);
+	member->pidfd = belay__close(member->pidfd);
+	member->channel = belay__close(member->channel);
+	member->pid = 0;
+}
+
+static void on_restart(struct belay__timer *timer, uint64_t now_ns);
+
+static void restart_later(struct belay__crew_member *member, uint64_t now_ns)
+{
+	uint64_t wait_ns = RESTART_FIRST_NS;
+
+	member->quick_deaths = now_ns - member->started_ns < QUICK_DEATH_NS ? member->quick_deaths + 1 : 0;
+	for (uint32_t i = 1; i < member->quick_deaths && wait_ns < RESTART_MOST_NS; i++)
+		wait_ns *= 2;
+	if (member->quick_deaths == 0)
+		wait_ns = 0;
+	belay__timer_set(member->parent->loop, &member->restart, now_ns + wait_ns, on_restart, member);
+}
+
+static void describe_death(const struct belay__crew_member *member, int status, char *text, size_t size)
+{
+	if (WIFSIGNALED(status))
+		(void)snprintf(text, size, "the %s was killed by signal %d (%s); it is being replaced",
+			role_names[member->role], WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		(void)snprintf(text, size, "the %s ended with status %d; it is being replaced",
+			role_names[member->role], WEXITSTATUS(status));
+}
+
+static void on_exit_of(struct belay__io *io, uint32_t events)
+{
+	struct belay__crew_member *member = io->data;
+	struct belay__parent *parent = member->parent;
+	char text[160];
+	int status;
+
+	(void)events;
+	if (belay__reap(member->pidfd, &status) <= 0)
+		return;
+	clear(member);
+	if (parent->stopping) {
+		if (member->role == BELAY__ROLE_GATE)
+			belay__parent_ended(parent);
+		return;
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == BELAY__EXIT_STRICT_NAMESPACE) {
+		belay__log(BELAY__LOG_ERROR,
+			"a process of another pid namespace beats here; ending because of --strict-namespace-check");
+		parent->exit_status = 1;
+		belay__parent_ended(parent);
+		return;
+	}
+	describe_death(member, status, text, sizeof(text));
+	if (member->role == BELAY__ROLE_GATE)
+		belay__log(BELAY__LOG_WARNING, "%s", text);
+	else
+		belay__crew_note(parent, "role-ended", text);
+	restart_later(member, belay__loop_now_ns(parent->loop));
+}
+
+static void on_restart(struct belay__timer *timer, uint64_t now_ns)
+{
+	struct belay__crew_member *member = timer->data;
+	struct belay_error error;
+
+	member->restarts++;
+	if (belay__crew_start(member->parent, member->role, &error) == 0)
+		return;
+	belay__log(BELAY__LOG_ERROR, "%s", error.text);
+	restart_later(member, now_ns);
+}
+
+int belay__crew_start(struct belay__parent *parent, enum belay__role role, struct belay_error *reterr)
+{
+	struct belay__crew_member *member = &parent->crew[role];
+	const char *const argv[] = { "belay-observe", role_arguments[role], NULL };
+	_cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+	struct belay__spawn spawn = { .exec_fd = parent->self_fd, .argv = argv, .fd_count = 1 };
+	struct belay__spawn_fd fds[1];
+	struct belay__child child;
+	int ends[2], r;
+
+	r = belay__channel_pair(ends);
+	if (r < 0)
+		return belay__fail(reterr, r, "cannot start the %s: %s", role_names[role], strerror(-r));
+	ours = ends[0];
+	theirs = ends[1];
+	fds[0] = (struct belay__spawn_fd){ .from = theirs, .to = BELAY__ROLE_CHANNEL };
+	spawn.fds = fds;
+	r = belay__spawn(&spawn, &child, reterr);
+	if (r < 0)
+		return belay__wrap(reterr, r, "cannot start the %s", role_names[role]);
+	member->pid = child.pid;
+	member->pidfd = child.pidfd;
+	member->channel = TAKE_FD(ours);
+	member->started_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	r = belay__io_add(parent->loop, &member->exit_io, member->pidfd, EPOLLIN, on_exit_of, member);
+	if (r == 0)
+		r = belay__io_add(parent->loop, &member->channel_io, member->channel, EPOLLIN, on_channel, member);
+	if (r == 0 && role == BELAY__ROLE_GATE)
+		r = provision_gate(parent);
+	if (r < 0) {
+		/* Its pidfd is watched: it is reaped and tried again like one that died. */
+		(void)belay__signal(member->pidfd, SIGKILL);
+		return belay__fail(reterr, r, "cannot start the %s: %s", role_names[role], strerror(-r));
+	}
+	if (role == BELAY__ROLE_PROBER) {
+		join_prober(parent);
+		send_roles(parent);
+	}
+	return 0;
+}
+
+void belay__crew_stop(struct belay__parent *parent)
+{
+	struct belay__msg_nothing nothing = { 0 };
+
+	if (send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_STOP, &nothing, sizeof(nothing), -EBADF) < 0)
+		belay__parent_ended(parent);
+}
+
+void belay__crew_done(struct belay__parent *parent)
+{
+	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++) {
+		struct belay__crew_member *member = &parent->crew[i];
+		int status;
+
+		belay__timer_clear(&member->restart);
+		/* The prober ends when its channel does; nobody is left behind either way. */
+		if (member->pidfd >= 0 && belay__reap(member->pidfd, &status) == 0) {
+			(void)belay__signal(member->pidfd, SIGKILL);
+			(void)waitid(P_PIDFD, (id_t)member->pidfd, NULL, WEXITED);
+		}
+		clear(member);
+	}
+}

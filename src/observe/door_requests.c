@@ -1,0 +1,128 @@
+/* What is done for those who speak at the door: announced silences, goodbyes, beats for a parent. */
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "observe/door_internal.h"
+
+bool belay__door_within(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from)
+{
+	struct belay_observer *observer = door->observer;
+	uint64_t max_ms = observer->options.within_max_ms;
+	uint64_t ms = hello->value < max_ms ? hello->value : max_ms;
+	uint32_t at = belay__table_find(&observer->table, (uint32_t)from->pid);
+	struct belay__slot *slot;
+	uint64_t due_ns;
+
+	if (at == BELAY__NO_SLOT)
+		return false;
+	slot = &observer->table.slots[at];
+	/* Spoken after a beat that is not the last any more: that silence is over already. */
+	if (slot->last_nonce != hello->nonce || (slot->flags & (BELAY__SLOT_STALLED | BELAY__SLOT_QUESTIONED)))
+		return false;
+	due_ns = observer->now_ns + ms * BELAY__NS_PER_MS;
+	slot->flags |= BELAY__SLOT_WITHIN;
+	belay__deadlines_set(&observer->table.deadlines, at, due_ns);
+	observer->counts[BELAY__COUNT_WITHINS]++;
+	return false;
+}
+
+bool belay__door_goodbye(struct belay__door *door, const struct belay__packet_from *from)
+{
+	uint32_t at = belay__table_find(&door->observer->table, (uint32_t)from->pid);
+
+	return at != BELAY__NO_SLOT && belay__end(door->observer, at, /* left= */ true);
+}
+
+static bool still_alive(int pidfd)
+{
+	struct pollfd exit = { .fd = pidfd, .events = POLLIN };
+
+	return pidfd < 0 || poll(&exit, 1, 0) == 0;
+}
+
+/* The process that the beat is for: the sender's parent, or an ancestor of the same user. Negative errno with a sentence. */
+static int find_subject(const struct belay__hello *hello, const struct belay__packet_from *from, const char **ret_sentence)
+{
+	struct belay__stat stat;
+	pid_t subject = (pid_t)hello->of;
+	uid_t uid;
+
+	if (from->pid <= 0 || belay__read_stat(from->pid, &stat) < 0 || !still_alive(from->pidfd)) {
+		*ret_sentence = "the sender ended before it could be looked at";
+		return -ESRCH;
+	}
+	if (subject == 0)
+		subject = stat.ppid;
+	if (subject <= 1) {
+		*ret_sentence = "the sender has no parent of its own to beat for; name one with --of PID";
+		return -EPERM;
+	}
+	if (subject != stat.ppid && belay__is_ancestor(from->pid, subject) != 1) {
+		*ret_sentence = "a beat can be given for an ancestor only";
+		return -EPERM;
+	}
+	if (belay__read_uid(subject, &uid) < 0 || uid != from->uid || !still_alive(from->pidfd)) {
+		*ret_sentence = "a beat can be given for processes of the same user only";
+		return -EPERM;
+	}
+	return subject;
+}
+
+/* The nonce that follows the last one. A process that also beats by itself keeps its own count. */
+static uint64_t next_nonce(const struct belay__slot *slot)
+{
+	return slot != NULL && (slot->flags & BELAY__SLOT_HAS_NONCE) ? slot->last_nonce + 1 : 1;
+}
+
+bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from,
+	int *ret_code, const char **ret_sentence)
+{
+	struct belay_observer *observer = door->observer;
+	int subject = find_subject(hello, from, ret_sentence);
+	bool named = hello->name[0] != '\0', told;
+	struct belay__slot *slot;
+	struct belay_frame frame;
+	uint64_t own_nonce;
+	uint32_t at;
+
+	*ret_code = subject < 0 ? subject : 0;
+	if (subject < 0)
+		return false;
+	if ((named && !belay__name_valid(hello->name, strlen(hello->name))) || hello->status > BELAY_CRITICAL) {
+		*ret_code = -EINVAL;
+		*ret_sentence = "that is no valid name or status";
+		return false;
+	}
+	if (!belay__bucket_take(&observer->bucket, observer->now_ns)) {
+		observer->counts[BELAY__COUNT_RATE_LIMITED_GLOBAL]++;
+		*ret_code = -EBUSY;
+		*ret_sentence = "too many beats at once";
+		return false;
+	}
+	at = belay__table_find(&observer->table, (uint32_t)subject);
+	slot = at != BELAY__NO_SLOT ? &observer->table.slots[at] : NULL;
+	own_nonce = slot != NULL ? slot->last_nonce : 0;
+	frame = (struct belay_frame){ .status = hello->status,
+		.pid = (uint32_t)subject,
+		.payload = hello->progress,
+		.nonce = next_nonce(slot) };
+	observer->door_name = named ? hello->name : NULL;
+	told = belay__accept(observer, &frame, (uint32_t)subject, from->uid);
+	observer->door_name = NULL;
+	observer->again = false;
+	observer->counts[BELAY__COUNT_DOOR_BEATS]++;
+	at = belay__table_find(&observer->table, (uint32_t)subject);
+	if (at == BELAY__NO_SLOT) {
+		*ret_code = -ENOSPC;
+		*ret_sentence = "the observer has no room for another process";
+		return told;
+	}
+	if (own_nonce != 0 && observer->table.records[observer->table.slots[at].record].name_source != BELAY__NAME_DOOR)
+		observer->table.slots[at].last_nonce = own_nonce;
+	if (named)
+		belay__rename(observer, at, hello->name);
+	return told;
+}

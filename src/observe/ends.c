@@ -1,0 +1,218 @@
+/* The end of a process: told at once by its pidfd, with how it ended as soon as the kernel tells. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "observe/core.h"
+
+static void on_pidfd(struct belay__io *io, uint32_t events)
+{
+	struct belay_observer *observer = io->data;
+	struct belay__watch *watch = (struct belay__watch *)(void *)io;
+
+	(void)events;
+	/* A full ring is emptied in this very turn: the pidfd stays readable and is seen again in the next. */
+	if ((observer->ended_tail + 1) % (observer->table.capacity + 1) == observer->ended_head)
+		return;
+	belay__io_remove(io);
+	belay__ended_push(observer, (uint32_t)(watch - observer->watches));
+}
+
+void belay__watch_take(struct belay_observer *observer, uint32_t record, int pidfd)
+{
+	struct belay__watch *watch = &observer->watches[record];
+
+	_Static_assert(offsetof(struct belay__watch, io) == 0, "on_pidfd() finds the watch by its io");
+	watch->pidfd = pidfd;
+	watch->ended = false;
+	if (belay__io_add(observer->loop, &watch->io, pidfd, EPOLLIN, on_pidfd, observer) < 0) {
+		watch->pidfd = belay__close(pidfd);
+		observer->counts[BELAY__COUNT_PIDFDS_MISSING]++;
+	}
+}
+
+void belay__unwatch(struct belay_observer *observer, uint32_t record)
+{
+	struct belay__watch *watch = &observer->watches[record];
+
+	belay__io_remove(&watch->io);
+	watch->pidfd = belay__close(watch->pidfd);
+	watch->ended = false;
+}
+
+void belay__ended_push(struct belay_observer *observer, uint32_t record)
+{
+	uint32_t next = (observer->ended_tail + 1) % (observer->table.capacity + 1);
+
+	if (observer->watches[record].ended || next == observer->ended_head)
+		return;
+	observer->watches[record].ended = true;
+	observer->ended[observer->ended_tail] = record;
+	observer->ended_tail = next;
+}
+
+static void tell_status(struct belay_observer *observer, struct belay_event *event, int wait_status)
+{
+	if (WIFEXITED(wait_status)) {
+		event->end = BELAY_END_EXITED;
+		event->code = WEXITSTATUS(wait_status);
+	} else {
+		event->end = BELAY_END_KILLED;
+		event->code = WTERMSIG(wait_status);
+		event->core_dumped = WCOREDUMP(wait_status);
+	}
+	observer->counts[event->end == BELAY_END_EXITED ? BELAY__COUNT_ENDS_EXITED : BELAY__COUNT_ENDS_KILLED]++;
+}
+
+static void on_pending(struct belay__io *io, uint32_t events)
+{
+	struct belay__pending_end *pending = io->data;
+
+	(void)events;
+	belay__io_remove(io);
+	pending->told = true;
+	pending->observer->pending_told++;
+}
+
+/* Keeps the pidfd of a process that nobody has reaped yet, until the kernel can say how it ended (6.15). */
+static void wait_for_status(struct belay_observer *observer, const struct belay_event *event, int pidfd_consume)
+{
+	_cleanup_close_ int pidfd = pidfd_consume;
+	struct belay__pending_end *pending = NULL;
+
+	for (unsigned i = 0; i < BELAY__PENDING_ENDS_MAX && pending == NULL; i++)
+		if (observer->pending_ends[i].pidfd < 0)
+			pending = &observer->pending_ends[i];
+	if (pending == NULL)
+		return;
+	pending->observer = observer;
+	pending->told = false;
+	pending->pid = event->pid;
+	pending->uid = event->uid;
+	pending->start_ticks = event->start_ticks;
+	memcpy(pending->name, observer->event_name, sizeof(pending->name));
+	if (belay__io_add(observer->loop, &pending->io, pidfd, EPOLLHUP, on_pending, pending) == 0)
+		pending->pidfd = TAKE_FD(pidfd);
+}
+
+/* How the process behind PIDFD ended: 0, -EAGAIN (the kernel will tell later), or another negative errno (never). */
+static int find_status(const struct belay__slot *slot, int pidfd, int *ret_status)
+{
+	int r;
+
+	if (pidfd < 0)
+		return -ENODATA;
+	r = belay__pidfd_exit_status(pidfd, ret_status);
+	if (r == 0)
+		return 0;
+	if (belay__read_exit_status((pid_t)slot->pid, slot->start_ticks, ret_status) == 0)
+		return 0;
+	return r;
+}
+
+void belay__remember_end(struct belay_observer *observer, const struct belay_event *event)
+{
+	struct belay__departed *departed = &observer->departed[observer->departed_next];
+
+	observer->departed_next = (observer->departed_next + 1) % BELAY__DEPARTED_MAX;
+	*departed = (struct belay__departed){
+		.pid = event->pid,
+		.uid = event->uid,
+		.start_ticks = event->start_ticks,
+		.at_ns = observer->now_ns,
+		.end = (uint8_t)event->end,
+		.code = event->code,
+	};
+	memcpy(departed->name, observer->event_name, sizeof(departed->name));
+}
+
+/* An end that was remembered as unknown has become known. */
+static void complete(struct belay_observer *observer, const struct belay_event *event)
+{
+	for (unsigned i = 0; i < BELAY__DEPARTED_MAX; i++) {
+		struct belay__departed *departed = &observer->departed[i];
+
+		if (departed->pid == event->pid && departed->start_ticks == event->start_ticks) {
+			departed->end = (uint8_t)event->end;
+			departed->code = event->code;
+		}
+	}
+}
+
+bool belay__end(struct belay_observer *observer, uint32_t at, bool left)
+{
+	const struct belay__slot *slot = &observer->table.slots[at];
+	struct belay__watch *watch = &observer->watches[slot->record];
+	struct belay_event *event = belay__event_about(observer, BELAY_EVENT_END, at);
+	_cleanup_close_ int pidfd = -EBADF;
+	int status, r;
+
+	event->silent_ns = observer->now_ns - slot->last_ns;
+	if (left) {
+		event->end = BELAY_END_LEFT;
+		observer->counts[BELAY__COUNT_ENDS_LEFT]++;
+	} else {
+		belay__io_remove(&watch->io);
+		pidfd = TAKE_FD(watch->pidfd);
+		r = find_status(slot, pidfd, &status);
+		if (r == 0)
+			tell_status(observer, event, status);
+		else
+			observer->counts[BELAY__COUNT_ENDS_UNKNOWN]++;
+		if (r == -EAGAIN)
+			wait_for_status(observer, event, TAKE_FD(pidfd));
+	}
+	belay__remember_end(observer, event);
+	belay__remove(observer, at);
+	return true;
+}
+
+/* What became known of an end that was told as unknown. */
+static bool pending_next(struct belay_observer *observer)
+{
+	for (unsigned i = 0; i < BELAY__PENDING_ENDS_MAX && observer->pending_told > 0; i++) {
+		struct belay__pending_end *pending = &observer->pending_ends[i];
+		struct belay_event *event;
+		int status, r;
+
+		if (pending->pidfd < 0 || !pending->told)
+			continue;
+		observer->pending_told--;
+		r = belay__pidfd_exit_status(pending->pidfd, &status);
+		pending->pidfd = belay__close(pending->pidfd);
+		if (r < 0)
+			continue;
+		event = belay__event_start(observer, BELAY_EVENT_END_STATUS);
+		event->pid = pending->pid;
+		event->uid = pending->uid;
+		event->start_ticks = pending->start_ticks;
+		memcpy(observer->event_name, pending->name, sizeof(pending->name));
+		tell_status(observer, event, status);
+		complete(observer, event);
+		observer->counts[BELAY__COUNT_ENDS_UNKNOWN]--;
+		return true;
+	}
+	return false;
+}
+
+bool belay__ends_next(struct belay_observer *observer)
+{
+	while (observer->ended_head != observer->ended_tail) {
+		uint32_t number = observer->ended[observer->ended_head];
+		const struct belay__record *record = &observer->table.records[number];
+		uint32_t slot;
+
+		observer->ended_head = (observer->ended_head + 1) % (observer->table.capacity + 1);
+		/* It may have been forgotten since: its watch says so. */
+		if (!observer->watches[number].ended)
+			continue;
+		slot = belay__table_find(&observer->table, record->pid);
+		if (slot != BELAY__NO_SLOT && observer->table.slots[slot].record == number)
+			return belay__end(observer, slot, /* left= */ false);
+	}
+	return pending_next(observer);
+}

@@ -1,0 +1,158 @@
+#include "observe/event_json.h"
+
+#include <errno.h>
+#include <string.h>
+
+const char *belay__event_refusal(const struct belay_event *event)
+{
+	switch (event->kind) {
+	case BELAY_EVENT_DECODE:
+		return belay_decode_class_name((enum belay_decode_class)event->decode.class_);
+	case BELAY_EVENT_AUTH_FAILURE:
+		return event->code == -ESRCH ? "pid_unattested" : "pid_mismatch";
+	case BELAY_EVENT_ORIGIN_CONFLICT:
+		return "origin_conflict";
+	case BELAY_EVENT_NAMESPACE_CONFLICT:
+		return "namespace_conflict";
+	case BELAY_EVENT_CTRL_TRUNCATED:
+		return "ctrl_truncated";
+	case BELAY_EVENT_IO:
+		return event->code == -EPERM ? "foreign_uid" : event->code == -ENODATA ? "no_credentials" : "io";
+	case BELAY_EVENT_BEAT:
+	case BELAY_EVENT_STALL:
+	case BELAY_EVENT_END:
+	case BELAY_EVENT_END_STATUS:
+	case BELAY_EVENT_MISSING:
+	case BELAY_EVENT_EVICTED:
+	case BELAY_EVENT_LATE:
+		break;
+	}
+	return NULL;
+}
+
+static const char *beat_word(const struct belay_event *event)
+{
+	if (event->first)
+		return "first-beat";
+	if (event->recovered)
+		return "recovered";
+	return event->status_changed ? "status" : NULL;
+}
+
+const char *belay__event_word(const struct belay_event *event)
+{
+	if (belay__event_refusal(event) != NULL)
+		return "refused";
+	return event->kind == BELAY_EVENT_BEAT ? beat_word(event) : belay_event_kind_name(event->kind);
+}
+
+static void write_head(struct belay__json_writer *json, struct belay__text *text, uint64_t seq, uint64_t realtime_ns,
+	uint64_t mono_ns, const char *word)
+{
+	char time[40];
+	struct belay__text stamp;
+
+	belay__text_init(&stamp, time, sizeof(time));
+	belay__text_add_time(&stamp, realtime_ns);
+	belay__json_start(json, text);
+	belay__json_object(json, NULL);
+	belay__json_u64(json, "seq", seq);
+	belay__json_string(json, "time", time);
+	belay__json_u64(json, "mono_ns", mono_ns);
+	belay__json_string(json, "event", word);
+}
+
+static void write_process(struct belay__json_writer *json, const struct belay_event *event)
+{
+	if (event->name[0] != '\0')
+		belay__json_string(json, "name", event->name);
+	if (event->pid == 0)
+		return;
+	belay__json_u64(json, "uid", event->uid);
+	belay__json_u64(json, "pid", event->pid);
+	if (event->start_ticks != 0)
+		belay__json_u64(json, "start_ticks", event->start_ticks);
+}
+
+static void write_stall(struct belay__json_writer *json, const struct belay_event *event)
+{
+	belay__json_string(json, "verdict", event->verdict);
+	belay__json_string(json, "evidence", event->evidence);
+	belay__json_seconds(json, "silent_s", event->silent_ns);
+	belay__json_seconds(json, "threshold_s", event->threshold_ns);
+	belay__json_seconds(json, "late_s", event->late_ns);
+	belay__json_string(json, "status", belay_status_name(event->status));
+	belay__json_u64(json, "nonce", event->nonce);
+	belay__json_string(json, "origin", belay_origin_name(event->origin));
+}
+
+static void write_end(struct belay__json_writer *json, const struct belay_event *event)
+{
+	belay__json_string(json, "end", belay_end_name(event->end));
+	if (event->end == BELAY_END_EXITED || event->end == BELAY_END_KILLED)
+		belay__json_i64(json, "code", event->code);
+	if (event->end == BELAY_END_KILLED)
+		belay__json_bool(json, "core", event->core_dumped);
+	belay__json_bool(json, "while_down", event->while_down);
+	belay__json_seconds(json, "silent_s", event->silent_ns);
+}
+
+static void write_beat(struct belay__json_writer *json, const struct belay_event *event)
+{
+	belay__json_string(json, "status", belay_status_name(event->status));
+	belay__json_u64(json, "payload", event->payload);
+	belay__json_string(json, "origin", belay_origin_name(event->origin));
+	if (event->recovered)
+		belay__json_seconds(json, "silent_s", event->silent_ns);
+}
+
+static void write_refusal(struct belay__json_writer *json, const struct belay_event *event, uint64_t count)
+{
+	char sentence[160];
+
+	belay__json_string(json, "reason", belay__event_refusal(event));
+	belay__json_u64(json, "count", count);
+	if (event->kind == BELAY_EVENT_DECODE) {
+		(void)belay_decode_error_text(&event->decode, sentence, sizeof(sentence));
+		belay__json_string(json, "error", sentence);
+	} else if (event->code != 0) {
+		belay__json_string(json, "error", strerrordesc_np(-event->code));
+	}
+}
+
+void belay__event_write(const struct belay_event *event, uint64_t seq, uint64_t realtime_ns, uint64_t count,
+	struct belay__text *text)
+{
+	struct belay__json_writer json;
+
+	write_head(&json, text, seq, realtime_ns, event->observer_ns, belay__event_word(event));
+	write_process(&json, event);
+	if (belay__event_refusal(event) != NULL)
+		write_refusal(&json, event, count);
+	else if (event->kind == BELAY_EVENT_BEAT)
+		write_beat(&json, event);
+	else if (event->kind == BELAY_EVENT_STALL)
+		write_stall(&json, event);
+	else if (event->kind == BELAY_EVENT_END || event->kind == BELAY_EVENT_END_STATUS)
+		write_end(&json, event);
+	else if (event->kind == BELAY_EVENT_LATE)
+		belay__json_seconds(&json, "late_s", event->late_ns);
+	else if (event->kind == BELAY_EVENT_MISSING) {
+		belay__json_u64(&json, "expected", event->observer_pid_namespace);
+		belay__json_u64(&json, "beating", event->pid_namespace);
+	}
+	belay__json_end_object(&json);
+	belay__text_add(text, "\n");
+}
+
+void belay__event_write_note(const char *what, const char *note, uint64_t seq, uint64_t realtime_ns, uint64_t mono_ns,
+	struct belay__text *text)
+{
+	struct belay__json_writer json;
+
+	write_head(&json, text, seq, realtime_ns, mono_ns, "observer");
+	belay__json_string(&json, "what", what);
+	belay__json_string(&json, "text", note);
+	belay__json_end_object(&json);
+	belay__text_add(text, "\n");
+}

@@ -1,0 +1,57 @@
+/* Rules that expect a number of processes: who never came, or went and did not come back, is missing. */
+
+#include "observe/core.h"
+
+static void on_expect(struct belay__timer *timer, uint64_t now_ns)
+{
+	/* The turn looks at all expectations; the timer only wakes it. */
+	(void)timer;
+	(void)now_ns;
+}
+
+/* Starts or stops a rule's patience as processes come and go; wakes the turn when the earliest runs out. */
+static void arm(struct belay_observer *observer)
+{
+	uint64_t earliest_ns = UINT64_MAX, raw_ns;
+
+	for (uint32_t i = 0; i < observer->rule_count; i++) {
+		const struct belay__rule *rule = &observer->rules[i];
+
+		if (observer->rule_beating[i] >= rule->expect) {
+			observer->rule_missing_due_ns[i] = UINT64_MAX;
+			observer->rule_missing_told[i] = false;
+		} else if (observer->rule_missing_due_ns[i] == UINT64_MAX && !observer->rule_missing_told[i]) {
+			observer->rule_missing_due_ns[i] = observer->now_ns + rule->first_beat_ns;
+		}
+		if (observer->rule_missing_due_ns[i] < earliest_ns)
+			earliest_ns = observer->rule_missing_due_ns[i];
+	}
+	if (earliest_ns == UINT64_MAX) {
+		belay__timer_clear(&observer->expect_timer);
+		return;
+	}
+	raw_ns = belay__timer_due_ns(observer, earliest_ns);
+	if (observer->expect_timer.next == NULL || observer->expect_timer.due_ns != raw_ns)
+		belay__timer_set(observer->loop, &observer->expect_timer, raw_ns, on_expect, observer);
+}
+
+bool belay__expectations_next(struct belay_observer *observer)
+{
+	for (uint32_t i = 0; i < observer->rule_count; i++) {
+		struct belay_event *event;
+
+		if (observer->rule_missing_due_ns[i] > observer->now_ns ||
+			observer->rule_beating[i] >= observer->rules[i].expect)
+			continue;
+		observer->rule_missing_due_ns[i] = UINT64_MAX;
+		observer->rule_missing_told[i] = true;
+		event = belay__event_start(observer, BELAY_EVENT_MISSING);
+		event->name = observer->rules[i].name;
+		event->pid_namespace = observer->rule_beating[i];
+		event->observer_pid_namespace = observer->rules[i].expect;
+		return true;
+	}
+	if (observer->rule_count > 0)
+		arm(observer);
+	return false;
+}

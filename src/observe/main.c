@@ -1,0 +1,52 @@
+/* belay-observe: the observer's program. `belay observe` and `belay config` start it; it starts its roles from itself. */
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "observe/daemon.h"
+#include "observe/options.h"
+#include "observe/roles.h"
+
+static int help(void)
+{
+	static char buffer[16384];
+	struct belay__text text;
+
+	belay__text_init(&text, buffer, sizeof(buffer));
+	belay__text_add(&text,
+		"usage: belay observe [OPTION ...]\n\n"
+		"Watches processes that beat: tells who went silent and why, and who ended and how.\n\n");
+	belay__options_help(belay__observe_table, belay__observe_table_count, &text);
+	belay__text_add(&text, "\nexample: belay observe --threshold 2s\nmanual:  man belay-observe\n");
+	return belay__write_all(STDOUT_FILENO, text.chars, text.len) < 0 ? 1 : 0;
+}
+
+static const char *value_of(const char *argument, const char *name)
+{
+	size_t len = strlen(name);
+
+	return strncmp(argument, name, len) == 0 ? argument + len : NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const char *first = argc > 1 ? argv[1] : "";
+	const char *role = value_of(first, "--role=");
+	const char *command = value_of(first, "--config-command=");
+
+	if (role != NULL && strcmp(role, "gate") == 0)
+		return belay__gate_main();
+	if (role != NULL && strcmp(role, "prober") == 0)
+		return belay__prober_main();
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return help();
+		if (strcmp(argv[i], "--version") == 0)
+			return puts("belay " BELAY_VERSION) < 0;
+	}
+	if (command != NULL)
+		return belay__config_main(command, argc - 1, argv + 1);
+	return belay__parent_main(argc, argv);
+}

@@ -1,0 +1,210 @@
+/* `belay observe`: configuration, signals, service manager, and the crew's lead. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "observe/banner.h"
+#include "observe/daemon.h"
+#include "observe/parent.h"
+
+#define STOP_PATIENCE_NS (5 * BELAY__NS_PER_S)
+#define EXIT_USAGE       2
+
+static void stop(struct belay__parent *parent);
+
+static void on_patience_over(struct belay__timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	belay__parent_ended(timer->data);
+}
+
+static void on_shutdown_after(struct belay__timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	stop(timer->data);
+}
+
+/* Asks once, nicely; a second request, or five seconds, end it the hard way. */
+static void stop(struct belay__parent *parent)
+{
+	if (parent->stopping) {
+		belay__parent_ended(parent);
+		return;
+	}
+	parent->stopping = true;
+	(void)belay__service_manager_tell(&parent->manager, "STOPPING=1");
+	belay__crew_note(parent, "stopping", "the observer stops");
+	belay__timer_set(parent->loop, &parent->deadline, belay__loop_now_ns(parent->loop) + STOP_PATIENCE_NS,
+		on_patience_over, parent);
+	belay__crew_stop(parent);
+}
+
+void belay__parent_ended(struct belay__parent *parent)
+{
+	parent->stopping = true;
+	parent->over = true;
+}
+
+/* Re-reads the configuration, says what changed, reopens the event file. A configuration with errors changes nothing. */
+static void reload(struct belay__parent *parent)
+{
+	static struct belay__observe_config fresh;
+	static struct belay__config_sources sources;
+	char changes[2048], ready[96];
+	struct belay__text text;
+	struct belay_error error;
+
+	(void)snprintf(ready, sizeof(ready), "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)(belay__clock_ns(CLOCK_MONOTONIC) / BELAY__NS_PER_US));
+	(void)belay__service_manager_tell(&parent->manager, ready);
+	belay__text_init(&text, changes, sizeof(changes));
+	if (belay__config_load(parent->argc, parent->argv, &fresh, &sources, &error) < 0) {
+		belay__log(BELAY__LOG_ERROR, "nothing was changed: %s", error.text);
+	} else {
+		/* What was opened at start stays where it is. */
+		memcpy(fresh.options.socket, parent->config.options.socket, sizeof(fresh.options.socket));
+		memcpy(fresh.options.state, parent->config.options.state, sizeof(fresh.options.state));
+		memcpy(fresh.options.events, parent->config.options.events, sizeof(fresh.options.events));
+		if (belay__config_diff(&parent->config, &fresh, &text) == 0)
+			belay__text_add(&text, "nothing changed");
+		parent->config = fresh;
+		parent->sources = sources;
+		(void)belay__crew_configure(parent, /* reload= */ true);
+		belay__crew_note(parent, "reloaded", changes);
+	}
+	belay__crew_reopen_events(parent);
+	(void)belay__service_manager_tell(&parent->manager, "READY=1");
+}
+
+static void on_signal(struct belay__io *io, uint32_t events)
+{
+	struct belay__parent *parent = io->data;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		if (info.ssi_signo == SIGHUP)
+			reload(parent);
+		else
+			stop(parent);
+}
+
+void belay__parent_gate_ready(struct belay__parent *parent, uint32_t going_on)
+{
+	char text[256];
+
+	if (parent->announced) {
+		(void)snprintf(text, sizeof(text), "the gate was replaced; %u processes go on", going_on);
+		belay__crew_note(parent, "role-restarted", text);
+		return;
+	}
+	parent->announced = true;
+	(void)snprintf(text, sizeof(text), "READY=1\nSTATUS=listening on %s, threshold %llu ms",
+		parent->config.options.socket,
+		(unsigned long long)(parent->config.options.threshold_ns / BELAY__NS_PER_MS));
+	(void)belay__service_manager_tell(&parent->manager, text);
+	belay__banner(parent, going_on);
+	(void)snprintf(text, sizeof(text), "listening on %s; %u processes go on", parent->config.options.socket, going_on);
+	belay__crew_note(parent, "started", text);
+}
+
+void belay__parent_gate_progress(struct belay__parent *parent)
+{
+	(void)belay__service_manager_tell(&parent->manager, "WATCHDOG=1");
+}
+
+static int begin(struct belay__parent *parent, struct belay_error *reterr)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, 0 };
+	int r = belay__loop_new(&parent->loop);
+
+	if (r < 0)
+		return belay__fail(reterr, r, "cannot start: %s", strerror(-r));
+	parent->signal_fd = belay__signals_add(parent->loop, &parent->signal_io, signals, on_signal, parent);
+	if (parent->signal_fd < 0)
+		return belay__fail(reterr, parent->signal_fd, "cannot start: %s", strerror(-parent->signal_fd));
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)belay__fd_raise_limit();
+	belay__service_manager_init(&parent->manager);
+	r = belay__provide(parent, reterr);
+	if (r < 0)
+		return r;
+	r = belay__crew_start(parent, BELAY__ROLE_PROBER, reterr);
+	if (r == 0)
+		r = belay__crew_start(parent, BELAY__ROLE_GATE, reterr);
+	if (r == 0 && parent->config.options.shutdown_after_s > 0)
+		belay__timer_set(parent->loop, &parent->deadline,
+			belay__clock_ns(CLOCK_MONOTONIC) +
+				parent->config.options.shutdown_after_s * BELAY__NS_PER_S,
+			on_shutdown_after, parent);
+	return r;
+}
+
+static void end(struct belay__parent *parent)
+{
+	belay__crew_done(parent);
+	belay__provisions_done(parent);
+	belay__service_manager_done(&parent->manager);
+	if (parent->loop == NULL)
+		return;
+	belay__timer_clear(&parent->deadline);
+	belay__io_remove(&parent->signal_io);
+	belay__close(parent->signal_fd);
+	belay__loop_free(parent->loop);
+}
+
+static int exit_status_of(int r)
+{
+	return r == -EACCES || r == -EPERM ? 77 : r == -EINVAL || r == -ENAMETOOLONG ? EXIT_USAGE : 1;
+}
+
+int belay__parent_main(int argc, char **argv)
+{
+	static struct belay__parent parent = {
+		.beats = { .fd = -EBADF, .lock_fd = -EBADF },
+		.hello = { .fd = -EBADF, .lock_fd = -EBADF },
+		.state_fd = -EBADF,
+		.self_fd = -EBADF,
+		.signal_fd = -EBADF,
+		.signal_io = { .fd = -EBADF },
+		.manager = { .fd = -EBADF },
+	};
+	struct belay_error error;
+	int r;
+
+	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++)
+		parent.crew[i] = (struct belay__crew_member){
+			.parent = &parent,
+			.role = (enum belay__role)i,
+			.pidfd = -EBADF,
+			.channel = -EBADF,
+			.exit_io = { .fd = -EBADF },
+			.channel_io = { .fd = -EBADF },
+		};
+	parent.argc = argc;
+	parent.argv = argv;
+	r = belay__config_load(argc, argv, &parent.config, &parent.sources, &error);
+	belay__log_init("belay", (enum belay__log_format)parent.config.options.log_format);
+	if (r == 0)
+		r = begin(&parent, &error);
+	if (r < 0) {
+		end(&parent);
+		(void)fprintf(stderr, "belay observe: %s\n", error.text);
+		return exit_status_of(r);
+	}
+	while (!parent.over)
+		if (belay__loop_turn(parent.loop, UINT64_MAX) < 0)
+			parent.over = true;
+	end(&parent);
+	return parent.exit_status;
+}

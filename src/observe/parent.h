@@ -1,0 +1,82 @@
+/* parent.h - the process that keeps what the others must not have, and replaces them
+ *
+ * It binds the sockets, opens the files, reads the configuration, talks to the service manager and starts the roles; it parses
+ * nothing that a peer wrote. parent.c runs it, crew.c keeps the roles alive, provisions.c opens what they get.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "export/service_manager.h"
+#include "ipc/bind.h"
+#include "loop/loop.h"
+#include "observe/config.h"
+#include "observe/roles.h"
+
+enum belay__role { BELAY__ROLE_GATE, BELAY__ROLE_PROBER, BELAY__ROLE_COUNT };
+
+struct belay__parent;
+
+struct belay__crew_member {
+	struct belay__parent *parent;
+	enum belay__role role;
+	pid_t pid; /* 0: it does not run now */
+	int pidfd, channel;
+	struct belay__io exit_io, channel_io;
+	struct belay__timer restart;
+	uint64_t started_ns;
+	uint32_t restarts, quick_deaths;
+};
+
+struct belay__parent {
+	struct belay__observe_config config;
+	struct belay__config_sources sources;
+	int argc;
+	char **argv; /* as given, for reloading */
+	bool socket_is_default;
+
+	struct belay__bound beats, hello;
+	int queue_frames;
+	int state_fd, self_fd;
+	bool events_wanted;
+	struct belay__loop *loop;
+	struct belay__io signal_io;
+	int signal_fd;
+	struct belay__timer deadline; /* --shutdown-after-secs, then the patience with a gate that does not end */
+	struct belay__service_manager manager;
+	struct belay__crew_member crew[BELAY__ROLE_COUNT];
+	bool announced; /* READY=1 was sent */
+	bool stopping, over;
+	int exit_status;
+};
+
+/* --- provisions.c --- */
+
+/* Opens and binds everything. 0 or a negative errno with a sentence. */
+int belay__provide(struct belay__parent *parent, struct belay_error *reterr);
+void belay__provisions_done(struct belay__parent *parent);
+/* Opens the event file; -EBADF when there is none or it cannot be had (said once in the log). */
+int belay__open_events(struct belay__parent *parent);
+/* The number that the next event gets. */
+uint64_t belay__next_seq(const struct belay__parent *parent);
+
+/* --- crew.c --- */
+
+/* Starts ROLE and gives it what it needs. 0 or a negative errno with a sentence. */
+int belay__crew_start(struct belay__parent *parent, enum belay__role role, struct belay_error *reterr);
+/* Asks the gate to end, then ends all. */
+void belay__crew_stop(struct belay__parent *parent);
+/* Ends what still runs, now. */
+void belay__crew_done(struct belay__parent *parent);
+/* Sends options and rules to the gate that runs. */
+int belay__crew_configure(struct belay__parent *parent, bool reload);
+/* Opens the event file anew (it may have been moved) and gives it to the gate. */
+void belay__crew_reopen_events(struct belay__parent *parent);
+/* Has the gate tell WHAT with TEXT as an event. */
+void belay__crew_note(struct belay__parent *parent, const char *what, const char *text);
+
+/* --- parent.c --- */
+void belay__parent_gate_ready(struct belay__parent *parent, uint32_t going_on);
+void belay__parent_gate_progress(struct belay__parent *parent);
+void belay__parent_ended(struct belay__parent *parent);

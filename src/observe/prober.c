@@ -1,0 +1,161 @@
+/* The prober: takes {pid, start time}, answers with a fixed record of what /proc says, within 100 ms. */
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "ipc/channel.h"
+#include "loop/loop.h"
+#include "observe/roles.h"
+
+#define NOBODY     65534
+#define LOOKS_MAX  1024
+#define BATCH      64
+
+struct look {
+	struct belay__msg_answer answer;
+	uint64_t due_ns;
+};
+
+struct prober {
+	struct belay__loop *loop;
+	struct belay__io parent_io, gate_io;
+	struct belay__timer timer;
+	int gate; /* -EBADF: the gate is being replaced */
+	bool over;
+	uint32_t head, count; /* second looks, in order of time */
+	struct look looks[LOOKS_MAX];
+};
+
+/* Of root's powers only the one to look into other processes is kept, under a uid that owns nothing. */
+static int keep_only_ptrace(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { 0 } };
+
+	if (geteuid() != 0)
+		return 0;
+	if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+		setresuid(NOBODY, NOBODY, NOBODY) < 0)
+		return -errno;
+	data[CAP_TO_INDEX(CAP_SYS_PTRACE)].permitted = CAP_TO_MASK(CAP_SYS_PTRACE);
+	data[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective = CAP_TO_MASK(CAP_SYS_PTRACE);
+	if (syscall(SYS_capset, &header, data) < 0)
+		return -errno;
+	return 0;
+}
+
+static void answer(struct prober *prober, const struct belay__msg_answer *record)
+{
+	/* A gate that does not read gets no answer: its question runs out and the stall is told without evidence. */
+	if (prober->gate >= 0)
+		(void)belay__channel_send(prober->gate, BELAY__MSG_ANSWER, record, sizeof(*record), -EBADF);
+}
+
+static struct look *look_at(struct prober *prober, uint32_t i)
+{
+	return &prober->looks[(prober->head + i) % LOOKS_MAX];
+}
+
+static void on_second_look(struct belay__timer *timer, uint64_t now_ns)
+{
+	struct prober *prober = timer->data;
+
+	while (prober->count > 0 && look_at(prober, 0)->due_ns <= now_ns) {
+		struct belay__msg_answer *record = &look_at(prober, 0)->answer;
+
+		record->code = belay__evidence_look_again(
+			(pid_t)record->pid, record->start_ticks, now_ns, &record->evidence);
+		answer(prober, record);
+		prober->head = (prober->head + 1) % LOOKS_MAX;
+		prober->count--;
+	}
+	if (prober->count > 0)
+		belay__timer_set(prober->loop, timer, look_at(prober, 0)->due_ns, on_second_look, prober);
+}
+
+static int on_ask(void *data, const void *record, int fd_consume)
+{
+	struct prober *prober = data;
+	const struct belay__msg_ask *ask = record;
+	struct belay__msg_answer found = { .pid = ask->pid, .start_ticks = ask->start_ticks };
+	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	int r = belay__evidence_look((pid_t)ask->pid, ask->start_ticks, now_ns, &found.evidence);
+
+	(void)fd_consume;
+	found.code = r < 0 ? r : 0;
+	if (r <= 0 || prober->count == LOOKS_MAX) {
+		answer(prober, &found);
+		return 0;
+	}
+	*look_at(prober, prober->count) = (struct look){ .answer = found, .due_ns = now_ns + BELAY__LOOK_APART_NS };
+	if (prober->count++ == 0)
+		belay__timer_set(
+			prober->loop, &prober->timer, now_ns + BELAY__LOOK_APART_NS, on_second_look, prober);
+	return 0;
+}
+
+static const struct belay__message_rule gate_rules[] = {
+	{ BELAY__MSG_ASK, sizeof(struct belay__msg_ask), BELAY__WITHOUT_FD, on_ask },
+};
+
+static void drop_gate(struct prober *prober)
+{
+	belay__io_remove(&prober->gate_io);
+	prober->gate = belay__close(prober->gate);
+}
+
+static void on_gate(struct belay__io *io, uint32_t events)
+{
+	struct prober *prober = io->data;
+
+	(void)events;
+	if (belay__channel_receive(prober->gate, gate_rules, 1, prober, BATCH) < 0)
+		drop_gate(prober);
+}
+
+/* A new gate's end of the channel. */
+static int on_new_gate(void *data, const void *record, int fd_consume)
+{
+	struct prober *prober = data;
+
+	(void)record;
+	drop_gate(prober);
+	prober->gate = fd_consume;
+	return belay__io_add(prober->loop, &prober->gate_io, prober->gate, EPOLLIN, on_gate, prober);
+}
+
+static const struct belay__message_rule parent_rules[] = {
+	{ BELAY__MSG_PROBER, sizeof(struct belay__msg_nothing), BELAY__WITH_FD, on_new_gate },
+};
+
+static void on_parent(struct belay__io *io, uint32_t events)
+{
+	struct prober *prober = io->data;
+
+	(void)events;
+	if (belay__channel_receive(BELAY__ROLE_CHANNEL, parent_rules, 1, prober, BATCH) < 0)
+		prober->over = true;
+}
+
+int belay__prober_main(void)
+{
+	static struct prober prober = { .gate = -EBADF, .gate_io = { .fd = -EBADF } };
+
+	if (belay__role_begin("belay-prober") < 0 || keep_only_ptrace() < 0 || belay__loop_new(&prober.loop) < 0)
+		return 71;
+	if (belay__io_add(prober.loop, &prober.parent_io, BELAY__ROLE_CHANNEL, EPOLLIN, on_parent, &prober) < 0)
+		return 71;
+	while (!prober.over)
+		if (belay__loop_turn(prober.loop, UINT64_MAX) < 0)
+			return 71;
+	return 0;
+}

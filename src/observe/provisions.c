@@ -1,0 +1,210 @@
+/* What the roles get: sockets, files, and the program itself as a descriptor. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "export/event_file.h"
+#include "ipc/socket_path.h"
+#include "observe/parent.h"
+#include "observe/state_file.h"
+#include "wire/hello.h"
+
+#define FIRST_PASSED_FD 3
+/* A gate whose parent was killed ends by itself, but not before it has noticed. */
+#define ORPHAN_PATIENCE_MS 1000
+
+static int resolve_paths(struct belay__parent *parent, struct belay_error *reterr)
+{
+	struct belay__observe_options *options = &parent->config.options;
+	int r;
+
+	parent->socket_is_default = options->socket[0] == '\0';
+	if (parent->socket_is_default) {
+		r = belay__socket_to_bind(options->socket, reterr);
+		if (r < 0)
+			return r;
+	}
+	if (options->state[0] == '\0') {
+		char path[BELAY__SOCKET_PATH_SIZE];
+
+		r = belay__socket_sibling(options->socket, ".state", path);
+		if (r < 0)
+			return belay__fail(reterr, r, "cannot use %s: the path is too long for a socket", options->socket);
+		memcpy(options->state, path, sizeof(path));
+	}
+	parent->events_wanted = strcmp(options->events, "none") != 0;
+	if (!parent->events_wanted)
+		return 0;
+	r = belay__events_path(options->events, options->socket, parent->socket_is_default, options->events,
+		sizeof(options->events));
+	if (r < 0)
+		return belay__fail(reterr, r,
+			"no place is known to keep events in; name one with --events PATH, or use --events none");
+	return 0;
+}
+
+/* Binds, waiting a moment for an orphaned gate to let go of the socket: we hold the lock, so no observer has it. */
+static int bind_patiently(const struct belay__bind *bind, struct belay__bound *ret_bound, struct belay_error *reterr)
+{
+	uint64_t give_up_ns = belay__clock_ns(CLOCK_MONOTONIC) + ORPHAN_PATIENCE_MS * BELAY__NS_PER_MS;
+	int r;
+
+	for (;;) {
+		r = belay__bind_guarded(bind, ret_bound, reterr);
+		if (r != -EADDRINUSE || belay__clock_ns(CLOCK_MONOTONIC) > give_up_ns)
+			return r;
+		(void)poll(NULL, 0, 20);
+	}
+}
+
+static int bind_sockets(struct belay__parent *parent, struct belay_error *reterr)
+{
+	const struct belay__observe_options *options = &parent->config.options;
+	char hello_path[BELAY__SOCKET_PATH_SIZE];
+	struct belay__bind bind = {
+		.path = options->socket,
+		.type = SOCK_DGRAM,
+		.mode = options->socket_mode,
+		.rcvbuf_bytes = (uint32_t)options->rcvbuf_bytes,
+		.lock = true,
+		.dgram_qlen = (unsigned)options->dgram_qlen,
+	};
+	int r = bind_patiently(&bind, &parent->beats, reterr);
+
+	if (r < 0)
+		return r;
+	r = belay__socket_sibling(options->socket, BELAY__HELLO_SUFFIX, hello_path);
+	if (r < 0)
+		return belay__fail(reterr, r, "cannot use %s: the path is too long for a socket", options->socket);
+	bind = (struct belay__bind){ .path = hello_path, .type = SOCK_SEQPACKET, .mode = options->socket_mode };
+	return bind_patiently(&bind, &parent->hello, reterr);
+}
+
+/* Takes the sockets that a service manager bound for us: the datagram one for beats, the other for the door. */
+static int adopt_sockets(struct belay__parent *parent, int count, struct belay_error *reterr)
+{
+	for (int fd = FIRST_PASSED_FD; fd < FIRST_PASSED_FD + count; fd++) {
+		int type = 0, r;
+		socklen_t size = sizeof(type);
+		struct belay__bound *place;
+
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+			return belay__fail(reterr, -errno, "descriptor %d, passed by the service manager, is no socket", fd);
+		place = type == SOCK_DGRAM ? &parent->beats : &parent->hello;
+		if (place->fd >= 0)
+			return belay__fail(reterr, -EINVAL,
+				"the service manager passed two sockets of one kind; one datagram and one seqpacket socket are meant");
+		r = belay__bind_adopt_consume(fd, type == SOCK_DGRAM ? SOCK_DGRAM : SOCK_SEQPACKET, place, reterr);
+		if (r < 0)
+			return r;
+	}
+	if (parent->beats.fd < 0)
+		return belay__fail(reterr, -EINVAL, "the service manager passed no datagram socket for beats");
+	if (parent->beats.path[0] != '\0')
+		memcpy(parent->config.options.socket, parent->beats.path, sizeof(parent->config.options.socket));
+	return 0;
+}
+
+/* A socket that was passed to us may hold beats already, so another one made now is measured in its place. */
+static int measure_queue(const struct belay__parent *parent, bool adopted)
+{
+	_cleanup_close_ int other = adopted ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -EBADF;
+	int frames = belay__measure_queue(adopted ? other : parent->beats.fd);
+
+	return frames > 0 ? frames : 1;
+}
+
+static int open_sockets(struct belay__parent *parent, struct belay_error *reterr)
+{
+	int count = belay__listen_fds(), r;
+
+	if (count > 0) {
+		r = adopt_sockets(parent, count, reterr);
+		if (r == 0)
+			r = resolve_paths(parent, reterr);
+	} else {
+		r = resolve_paths(parent, reterr);
+		if (r == 0)
+			r = bind_sockets(parent, reterr);
+	}
+	if (r < 0)
+		return r;
+	parent->queue_frames = measure_queue(parent, /* adopted= */ count > 0);
+	if (parent->beats.qlen_refused)
+		belay__log(BELAY__LOG_WARNING,
+			"--dgram-qlen is not permitted here; as root: sysctl net.unix.max_dgram_qlen=512");
+	return 0;
+}
+
+static void open_state(struct belay__parent *parent)
+{
+	struct belay__observe_options *options = &parent->config.options;
+	struct belay_error error;
+
+	if (strcmp(options->state, "none") == 0)
+		return;
+	parent->state_fd = belay__state_open(options->state, &error);
+	if (parent->state_fd < 0)
+		belay__log(BELAY__LOG_NOTICE, "%s", error.text);
+}
+
+int belay__open_events(struct belay__parent *parent)
+{
+	struct belay_error error;
+	int fd;
+
+	if (!parent->events_wanted)
+		return -EBADF;
+	fd = belay__event_file_open(parent->config.options.events, &error);
+	if (fd < 0)
+		belay__log(BELAY__LOG_WARNING, "%s", error.text);
+	return fd >= 0 ? fd : -EBADF;
+}
+
+static void last_seq(void *data, const char *line, size_t len)
+{
+	struct belay__json event, seq;
+
+	if (belay__json_parse(line, len, &event, NULL) == 0 && belay__json_member(&event, "seq", &seq) == 0)
+		(void)belay__json_get_u64(&seq, data);
+}
+
+uint64_t belay__next_seq(const struct belay__parent *parent)
+{
+	uint64_t last = 0;
+
+	if (parent->events_wanted)
+		(void)belay__event_file_tail(parent->config.options.events, 1, last_seq, &last);
+	return last + 1;
+}
+
+int belay__provide(struct belay__parent *parent, struct belay_error *reterr)
+{
+	int r;
+
+	parent->self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	if (parent->self_fd < 0)
+		return belay__fail(reterr, -errno, "cannot open our own program: %s; is /proc mounted?", strerror(errno));
+	r = open_sockets(parent, reterr);
+	if (r < 0)
+		return r;
+	open_state(parent);
+	return 0;
+}
+
+void belay__provisions_done(struct belay__parent *parent)
+{
+	belay__unbind(&parent->hello);
+	belay__unbind(&parent->beats);
+	parent->state_fd = belay__close(parent->state_fd);
+	parent->self_fd = belay__close(parent->self_fd);
+}

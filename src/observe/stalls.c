@@ -1,0 +1,211 @@
+/* A missed deadline: gather evidence, judge, tell. Once per silence. */
+
+#include <errno.h>
+#include <poll.h>
+
+#include "base/clock.h"
+#include "observe/core.h"
+
+/* Whether the process in SLOT is gone: its silence is no stall then. */
+static bool has_ended(struct belay_observer *observer, const struct belay__slot *slot)
+{
+	const struct belay__watch *watch = &observer->watches[slot->record];
+	struct pollfd exit = { .events = POLLIN };
+	struct belay__stat stat;
+	int r;
+
+	if (watch->ended)
+		return true;
+	if (watch->pidfd >= 0) {
+		exit.fd = watch->pidfd;
+		return poll(&exit, 1, 0) > 0;
+	}
+	if (slot->start_ticks == 0)
+		return false;
+	r = belay__read_stat((pid_t)slot->pid, &stat);
+	return r == -ESRCH || (r == 0 && (stat.start_ticks != slot->start_ticks || stat.state == 'Z'));
+}
+
+static struct belay__second_look *look_at(struct belay_observer *observer, uint32_t i)
+{
+	return &observer->second_looks[(observer->looks_head + i) % BELAY__SECOND_LOOKS_MAX];
+}
+
+static void on_second_look(struct belay__timer *timer, uint64_t now_ns)
+{
+	struct belay_observer *observer = timer->data;
+
+	while (observer->looks_count > 0) {
+		struct belay__second_look *look = look_at(observer, 0);
+		int r;
+
+		if (look->due_ns > now_ns) {
+			belay__timer_set(observer->loop, timer, look->due_ns, on_second_look, observer);
+			return;
+		}
+		r = belay__evidence_look_again((pid_t)look->pid, look->start_ticks, now_ns, &look->evidence);
+		belay__observer_answer(observer, look->pid, look->start_ticks, r, r == 0 ? &look->evidence : NULL);
+		observer->looks_head = (observer->looks_head + 1) % BELAY__SECOND_LOOKS_MAX;
+		observer->looks_count--;
+	}
+}
+
+/* Without a prober the observer looks by itself; all looks are equally far apart, so the ring is in order of time. */
+static int look_by_ourselves(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks)
+{
+	struct belay__second_look *look = look_at(observer, observer->looks_count);
+	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	struct belay__evidence evidence;
+	int r = belay__evidence_look((pid_t)pid, start_ticks, now_ns, &evidence);
+
+	if (r <= 0 || observer->looks_count == BELAY__SECOND_LOOKS_MAX || observer->options.clock != NULL) {
+		belay__observer_answer(observer, pid, start_ticks, r > 0 ? 0 : r, r >= 0 ? &evidence : NULL);
+		return 0;
+	}
+	*look = (struct belay__second_look){ .pid = pid,
+		.start_ticks = start_ticks,
+		.due_ns = now_ns + BELAY__LOOK_APART_NS,
+		.evidence = evidence };
+	if (observer->looks_count++ == 0)
+		belay__timer_set(
+			observer->loop, &observer->look_timer, look->due_ns, on_second_look, observer);
+	return 0;
+}
+
+/* How much of the silence since SINCE_NS the host spent suspended. */
+static uint64_t suspended_since(const struct belay_observer *observer, uint64_t since_ns)
+{
+	return observer->suspended_for_ns > 0 && observer->suspended_since_ns >= since_ns
+		? observer->suspended_for_ns
+		: 0;
+}
+
+static uint64_t threshold_of(const struct belay_observer *observer, const struct belay__slot *slot)
+{
+	uint64_t missed_ns = observer->watches[slot->record].missed_ns;
+
+	if (slot->flags & BELAY__SLOT_WITHIN)
+		return missed_ns > slot->last_ns ? missed_ns - slot->last_ns : 0;
+	return observer->table.deadlines.length_ns[slot->list];
+}
+
+/* Judges the silence of the process in SLOT and makes the event. */
+static bool tell(struct belay_observer *observer, uint32_t at, const struct belay__evidence *evidence)
+{
+	struct belay__slot *slot = &observer->table.slots[at];
+	const struct belay__watch *watch = &observer->watches[slot->record];
+	struct belay__silence silence = {
+		.silent_ns = observer->now_ns - slot->last_ns,
+		.threshold_ns = threshold_of(observer, slot),
+		.observer_late_ns = belay__watch_clock_late_since(&observer->clock, slot->last_ns),
+		.suspended_ns = suspended_since(observer, slot->last_ns),
+	};
+	enum belay__verdict verdict = belay__judge(evidence, &silence);
+	struct belay_event *event = belay__event_about(observer, BELAY_EVENT_STALL, at);
+	struct belay__text text;
+
+	belay__text_init(&text, observer->event_evidence, sizeof(observer->event_evidence));
+	if (evidence != NULL)
+		belay__evidence_explain(verdict, evidence, &text);
+	else
+		belay__text_add(&text, "no evidence could be gathered");
+	event->verdict = belay__verdict_name(verdict);
+	event->silent_ns = silence.silent_ns;
+	event->threshold_ns = silence.threshold_ns;
+	event->late_ns = watch->noticed_ns - watch->missed_ns;
+	observer->table.records[slot->record].stalls++;
+	observer->table.records[slot->record].verdict = (uint8_t)verdict;
+	slot->flags = (uint8_t)(slot->flags & ~(BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN));
+	belay__deadlines_remove(&observer->table.deadlines, at);
+	belay__table_set_stalled(&observer->table, at, true);
+	observer->counts[BELAY__COUNT_STALLS]++;
+	observer->counts[BELAY__COUNT_VERDICTS_MISSING] += evidence == NULL;
+	return true;
+}
+
+/* SLOT's deadline has passed: asks why. Returns whether there is an event already. */
+static bool question(struct belay_observer *observer, uint32_t at)
+{
+	struct belay__slot *slot = &observer->table.slots[at];
+	struct belay__watch *watch = &observer->watches[slot->record];
+	int r;
+
+	if (has_ended(observer, slot)) {
+		if (watch->pidfd >= 0)
+			return false; /* its pidfd tells in this turn or the next */
+		return belay__end(observer, at, /* left= */ false);
+	}
+	watch->missed_ns = slot->due_ns;
+	watch->noticed_ns = observer->now_ns;
+	slot->flags |= BELAY__SLOT_QUESTIONED;
+	belay__deadlines_heard(&observer->table.deadlines, at, BELAY__LIST_QUESTION, observer->now_ns);
+	r = observer->prober.ask != NULL
+		? observer->prober.ask(observer->prober.data, slot->pid, slot->start_ticks)
+		: look_by_ourselves(observer, slot->pid, slot->start_ticks);
+	if (r < 0)
+		return tell(observer, at, /* evidence= */ NULL);
+	return false;
+}
+
+void belay__observer_answer(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks, int code,
+	const struct belay__evidence *evidence)
+{
+	struct belay__answer *answer;
+
+	/* No room: the question runs out by itself and the stall is told without evidence. */
+	if (observer->answers_count == BELAY__ANSWERS_MAX)
+		return;
+	answer = &observer->answers[(observer->answers_head + observer->answers_count++) % BELAY__ANSWERS_MAX];
+	*answer = (struct belay__answer){ .pid = pid, .start_ticks = start_ticks, .code = code };
+	if (code == 0 && evidence != NULL)
+		answer->evidence = *evidence;
+}
+
+bool belay__answers_next(struct belay_observer *observer)
+{
+	while (observer->answers_count > 0) {
+		const struct belay__answer *answer = &observer->answers[observer->answers_head];
+		uint32_t at = belay__table_find(&observer->table, answer->pid);
+
+		observer->answers_head = (observer->answers_head + 1) % BELAY__ANSWERS_MAX;
+		observer->answers_count--;
+		if (at == BELAY__NO_SLOT || !(observer->table.slots[at].flags & BELAY__SLOT_QUESTIONED) ||
+			observer->table.slots[at].start_ticks != answer->start_ticks)
+			continue;
+		if (answer->code == 0)
+			return tell(observer, at, &answer->evidence);
+		if (has_ended(observer, &observer->table.slots[at])) {
+			belay__deadlines_remove(&observer->table.deadlines, at);
+			if (observer->watches[observer->table.slots[at].record].pidfd < 0)
+				return belay__end(observer, at, /* left= */ false);
+			continue;
+		}
+		return tell(observer, at, /* evidence= */ NULL);
+	}
+	return false;
+}
+
+/* The lists whose heads may be due: those of the thresholds in use, then announced silences. */
+static uint32_t take_due(struct belay_observer *observer)
+{
+	struct belay__deadlines *deadlines = &observer->table.deadlines;
+	uint32_t at;
+
+	for (uint8_t list = 0; list < deadlines->lists; list++) {
+		at = belay__deadlines_take_due(deadlines, list, observer->now_ns);
+		if (at != BELAY__NO_SLOT)
+			return at;
+	}
+	return belay__deadlines_take_due(deadlines, BELAY__LIST_WITHIN, observer->now_ns);
+}
+
+bool belay__stalls_next(struct belay_observer *observer)
+{
+	uint32_t at;
+
+	while ((at = take_due(observer)) != BELAY__NO_SLOT)
+		if (question(observer, at))
+			return true;
+	at = belay__deadlines_take_due(&observer->table.deadlines, BELAY__LIST_QUESTION, observer->now_ns);
+	return at != BELAY__NO_SLOT && tell(observer, at, /* evidence= */ NULL);
+}

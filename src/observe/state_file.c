@@ -1,0 +1,259 @@
+#include "observe/state_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <belay/vlp.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "identity/identity.h"
+#include "identity/verdict.h"
+#include "observe/names.h"
+#include "observe/table.h"
+
+#define STATE_VERSION 1
+#define PAGE          4096u
+
+static const char magic[8] = { 'B', 'E', 'L', 'A', 'Y', 'T', 'B', 'L' };
+
+struct header {
+	char magic[8];
+	uint32_t version, slot_size, record_size, capacity;
+	uint8_t boot_id[16];
+	uint32_t in_use; /* 0 or 1: which table; 2: none yet */
+	uint32_t reserved[5];
+};
+static_assert(sizeof(struct header) == 64, "no hidden padding");
+
+static size_t round_up(size_t bytes)
+{
+	return (bytes + PAGE - 1) / PAGE * PAGE;
+}
+
+static size_t table_bytes(uint32_t capacity)
+{
+	return round_up((size_t)belay__table_slot_count(capacity) * sizeof(struct belay__slot)) +
+		round_up((size_t)capacity * sizeof(struct belay__record));
+}
+
+static size_t file_bytes(uint32_t capacity)
+{
+	return PAGE + 2 * table_bytes(capacity);
+}
+
+static unsigned char *table_at(void *mapping, uint32_t capacity, unsigned which)
+{
+	return (unsigned char *)mapping + PAGE + which * table_bytes(capacity);
+}
+
+static struct belay__slot *slots_at(void *mapping, uint32_t capacity, unsigned which)
+{
+	return (struct belay__slot *)(void *)table_at(mapping, capacity, which);
+}
+
+static struct belay__record *records_at(void *mapping, uint32_t capacity, unsigned which)
+{
+	size_t slots = round_up((size_t)belay__table_slot_count(capacity) * sizeof(struct belay__slot));
+
+	return (struct belay__record *)(void *)(table_at(mapping, capacity, which) + slots);
+}
+
+/* The file may not be made yet, so it is the directory that is asked. */
+static int check_memory_file_system(const char *path, struct belay_error *reterr)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char directory[512];
+	char *slash;
+
+	if (strlen(path) >= sizeof(directory))
+		return belay__fail(reterr, -ENAMETOOLONG, "cannot keep state in %s: the path is too long", path);
+	strcpy(directory, path);
+	slash = strrchr(directory, '/');
+	if (slash == NULL)
+		strcpy(directory, ".");
+	else
+		slash[slash == directory] = '\0';
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return belay__fail(reterr, -errno, "cannot keep state in %s: %s: %s", path, directory, strerror(errno));
+	if (!belay__on_tmpfs(fd))
+		return belay__fail(reterr, -EXDEV,
+			"keeping no state: %s is not on a memory file system; put it on one with --state PATH", path);
+	return 0;
+}
+
+int belay__state_open(const char *path, struct belay_error *reterr)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct stat st;
+	int r = check_memory_file_system(path, reterr);
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	if (fd < 0)
+		return belay__fail(reterr, -errno, "cannot keep state in %s: %s; remove what is there or use --state PATH",
+			path, strerror(errno));
+	if (fstat(fd, &st) < 0)
+		return belay__fail(reterr, -errno, "cannot keep state in %s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 || (st.st_mode & 077) != 0)
+		return belay__fail(reterr, -EPERM,
+			"cannot keep state in %s: it is not a private regular file of this user; remove it or use --state PATH",
+			path);
+	return TAKE_FD(fd);
+}
+
+/* Whether SLOT and its record can have been written by an observer. */
+static bool believable(const struct belay__slot *slot, const struct belay__record *record)
+{
+	size_t len = strnlen(record->name, sizeof(record->name));
+
+	return slot->pid > 1 && slot->pid <= INT32_MAX && slot->status <= BELAY_CRITICAL &&
+		slot->origin <= BELAY__KERNEL_ATTESTED && record->pid == slot->pid && len <= BELAY__NAME_MAX &&
+		belay__name_valid(record->name, len) && record->name_source <= BELAY__NAME_DOOR &&
+		record->verdict < BELAY__VERDICT_COUNT;
+}
+
+/* Copies what can be believed. The same process twice (it was being moved when the observer died) is taken once. */
+static uint32_t collect(const struct belay__slot *slots, const struct belay__record *records, uint32_t capacity,
+	struct belay__kept *kept)
+{
+	uint32_t slot_count = belay__table_slot_count(capacity), count = 0;
+	uint8_t *taken = calloc(capacity, 1);
+
+	for (uint32_t at = 0; taken != NULL && at < slot_count && count < capacity; at++) {
+		struct belay__slot slot = slots[at];
+
+		if (slot.pid == 0 || slot.record >= capacity || taken[slot.record])
+			continue;
+		kept[count] = (struct belay__kept){ .slot = slot, .record = records[slot.record] };
+		if (!believable(&kept[count].slot, &kept[count].record))
+			continue;
+		taken[slot.record] = 1;
+		count++;
+	}
+	free(taken);
+	return count;
+}
+
+/* Why the file's header cannot be believed, or NULL. */
+static const char *distrust(const struct header *header, size_t size)
+{
+	uint8_t boot_id[16];
+
+	if (size == 0)
+		return "";
+	if (size < PAGE || memcmp(header->magic, magic, sizeof(magic)) != 0)
+		return "it is no state file";
+	if (header->version != STATE_VERSION || header->slot_size != sizeof(struct belay__slot) ||
+		header->record_size != sizeof(struct belay__record))
+		return "another version wrote it";
+	if (header->capacity == 0 || header->capacity > BELAY__CAPACITY_MAX || size < file_bytes(header->capacity))
+		return "it is damaged";
+	if (belay__boot_id(boot_id) < 0 || memcmp(header->boot_id, boot_id, sizeof(boot_id)) != 0)
+		return "it is from before the last boot";
+	return header->in_use > 1 ? "" : NULL;
+}
+
+int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count, const char **ret_reason)
+{
+	struct stat st;
+	struct header header = { .capacity = 0 };
+	struct belay__kept *kept;
+	void *mapping;
+
+	*ret_kept = NULL;
+	*ret_count = 0;
+	*ret_reason = "";
+	if (fstat(fd, &st) < 0 || st.st_size == 0)
+		return 0;
+	if (pread(fd, &header, sizeof(header), 0) < 0)
+		return 0;
+	*ret_reason = distrust(&header, (size_t)st.st_size);
+	if (*ret_reason != NULL)
+		return 0;
+	*ret_reason = "";
+	mapping = mmap(NULL, file_bytes(header.capacity), PROT_READ, MAP_SHARED, fd, 0);
+	kept = calloc(header.capacity, sizeof(*kept));
+	if (mapping == MAP_FAILED || kept == NULL) {
+		if (mapping != MAP_FAILED)
+			(void)munmap(mapping, file_bytes(header.capacity));
+		free(kept);
+		return -ENOMEM;
+	}
+	*ret_count = collect(slots_at(mapping, header.capacity, header.in_use),
+		records_at(mapping, header.capacity, header.in_use), header.capacity, kept);
+	*ret_kept = kept;
+	(void)munmap(mapping, file_bytes(header.capacity));
+	return 0;
+}
+
+/* A fresh header in MAPPING: no table in use. Keeps the old one when it has the same shape, so that its table stays. */
+static unsigned prepare_header(struct header *header, uint32_t capacity, size_t old_size)
+{
+	if (distrust(header, old_size) == NULL && header->capacity == capacity)
+		return 1 - header->in_use;
+	memset(header, 0, sizeof(*header));
+	memcpy(header->magic, magic, sizeof(magic));
+	header->version = STATE_VERSION;
+	header->slot_size = sizeof(struct belay__slot);
+	header->record_size = sizeof(struct belay__record);
+	header->capacity = capacity;
+	header->in_use = 2;
+	(void)belay__boot_id(header->boot_id);
+	return 0;
+}
+
+int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *ret_file, struct belay_error *reterr)
+{
+	struct belay__state_file file = { .fd = fd, .size = file_bytes(capacity), .capacity = capacity };
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return belay__fail(reterr, -errno, "cannot keep state: %s", strerror(errno));
+	if (st.st_size > (off_t)file.size && ftruncate(fd, (off_t)file.size) < 0)
+		return belay__fail(reterr, -errno, "cannot keep state: %s", strerror(errno));
+	/* All its room now: a full file system must not kill us by SIGBUS later. */
+	r = posix_fallocate(fd, 0, (off_t)file.size);
+	if (r != 0)
+		return belay__fail(reterr, -r, "cannot keep state: %zu bytes are needed: %s", file.size, strerror(r));
+	file.mapping = mmap(NULL, file.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (file.mapping == MAP_FAILED)
+		return belay__fail(reterr, -errno, "cannot keep state: %s", strerror(errno));
+	file.spare = prepare_header(file.mapping, capacity, (size_t)st.st_size);
+	*ret_file = file;
+	return 0;
+}
+
+struct belay__slot *belay__state_slots(const struct belay__state_file *file)
+{
+	return slots_at(file->mapping, file->capacity, file->spare);
+}
+
+struct belay__record *belay__state_records(const struct belay__state_file *file)
+{
+	return records_at(file->mapping, file->capacity, file->spare);
+}
+
+void belay__state_commit(struct belay__state_file *file)
+{
+	struct header *header = file->mapping;
+
+	__atomic_store_n(&header->in_use, file->spare, __ATOMIC_RELEASE);
+}
+
+void belay__state_done(struct belay__state_file *file)
+{
+	if (file->mapping != NULL)
+		(void)munmap(file->mapping, file->size);
+	belay__close(file->fd);
+	*file = (struct belay__state_file){ .fd = -EBADF };
+}

@@ -1,0 +1,427 @@
+/* One turn of an observer: drain the beats, then ends, door, deadlines; one event at a time comes out.
+ *
+ * Beats come first because everything else depends on them: a deadline may only be judged, and an end only told, when
+ * what the process sent before has been read. A drain goes on until a socket is dry or as much was read as its queue holds:
+ * then everything that was queued when it began has been seen, however fast others keep sending.
+ */
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "observe/core.h"
+#include "observe/restore.h"
+
+#define COLLECT_ABOVE_PER_S 100
+#define COLLECT_WINDOW_NS   (BELAY__NS_PER_S / 2)
+#define TICK_MIN_NS         (1 * BELAY__NS_PER_MS)
+#define TICK_MAX_NS         (50 * BELAY__NS_PER_MS)
+#define TICKS_PER_THRESHOLD 20
+/* A queue with less room than this is not left alone for a tick. */
+#define COLLECT_QUEUE_MIN 64
+/* Being late by less is normal on a busy host and no reason to credit anybody. */
+#define LATE_MIN_NS (20 * BELAY__NS_PER_MS)
+
+struct belay_event *belay__event_start(struct belay_observer *observer, enum belay_event_kind kind)
+{
+	observer->event = (struct belay_event){
+		.kind = kind,
+		.observer_ns = observer->clock.now_ns - observer->clock.start_ns,
+		.name = observer->event_name,
+		.evidence = observer->event_evidence,
+		.verdict = "",
+	};
+	observer->event_name[0] = '\0';
+	observer->event_evidence[0] = '\0';
+	return &observer->event;
+}
+
+struct belay_event *belay__event_about(struct belay_observer *observer, enum belay_event_kind kind, uint32_t at)
+{
+	struct belay_event *event = belay__event_start(observer, kind);
+	const struct belay__slot *slot = &observer->table.slots[at];
+	const struct belay__record *record = &observer->table.records[slot->record];
+
+	event->pid = slot->pid;
+	event->uid = record->uid;
+	event->start_ticks = slot->start_ticks;
+	event->name = record->name;
+	event->status = (enum belay_status)slot->status;
+	event->origin = (enum belay_origin)slot->origin;
+	event->payload = record->payload;
+	event->nonce = slot->flags & BELAY__SLOT_TERMINAL ? BELAY_NONCE_TERMINAL : slot->last_nonce;
+	event->last_ns = slot->last_ns > observer->clock.start_ns ? slot->last_ns - observer->clock.start_ns : 0;
+	if (kind == BELAY_EVENT_END) {
+		/* Its record is about to go. */
+		__builtin_memcpy(observer->event_name, record->name, sizeof(observer->event_name));
+		event->name = observer->event_name;
+	}
+	return event;
+}
+
+static void read_clock(struct belay_observer *observer)
+{
+	observer->now_ns = belay__watch_clock_now(&observer->clock);
+}
+
+uint64_t belay__timer_due_ns(const struct belay_observer *observer, uint64_t due_ns)
+{
+	uint64_t in_ns = due_ns > observer->now_ns ? due_ns - observer->now_ns : 0;
+	uint64_t due;
+
+	if (observer->clock.source == CLOCK_MONOTONIC)
+		return due_ns;
+
+	if (due_ns == UINT64_MAX ||
+		__builtin_add_overflow(belay__clock_ns(CLOCK_MONOTONIC), in_ns, &due))
+		return UINT64_MAX;
+	return due;
+}
+
+static void on_deadline(struct belay__timer *timer, uint64_t now_ns)
+{
+	/* The turn looks at every list; the timer only wakes it. */
+	(void)timer;
+	(void)now_ns;
+}
+
+/* The timer is left alone when it would wake us early enough: a beat moves deadlines, it does not set timers. */
+static void arm_deadline(struct belay_observer *observer)
+{
+	uint64_t due_ns = belay__deadlines_next_ns(&observer->table.deadlines);
+	struct belay__timer *timer = &observer->deadline_timer;
+	uint64_t wake_ns;
+
+	if (observer->options.clock != NULL)
+		return;
+	if (due_ns == UINT64_MAX) {
+		belay__timer_clear(timer);
+		return;
+	}
+	wake_ns = belay__timer_due_ns(observer, due_ns);
+	if (timer->next == NULL || timer->due_ns > wake_ns)
+		belay__timer_set(observer->loop, timer, wake_ns, on_deadline, observer);
+}
+
+static void mark_all_ready(struct belay_observer *observer)
+{
+	for (unsigned i = 0; i < observer->listener_count; i++)
+		observer->listeners[i].ready = true;
+	observer->drained_frames = 0;
+}
+
+/* The observer did not run for LATE_NS: nobody who was not heard since is blamed for that time. */
+static bool credit(struct belay_observer *observer, uint64_t late_ns)
+{
+	belay__credit(observer, observer->turn_start_ns, late_ns);
+	belay__event_start(observer, BELAY_EVENT_LATE)->late_ns = late_ns;
+	return true;
+}
+
+/* A timer went off long after it was due, or somebody stopped us: what held us up held the beats up, too. */
+static bool notice_lateness(struct belay_observer *observer)
+{
+	uint64_t now_ns = belay__loop_now_ns(observer->loop);
+	uint64_t late_ns = observer->stopped_ns;
+
+	observer->stopped_ns = 0;
+	if (observer->options.clock != NULL || observer->turn_end_ns == 0)
+		return false;
+	if (now_ns > observer->turn_deadline_ns && now_ns - observer->turn_deadline_ns > late_ns)
+		late_ns = now_ns - observer->turn_deadline_ns;
+	return late_ns >= LATE_MIN_NS && credit(observer, late_ns);
+}
+
+void belay__observer_was_stopped(struct belay_observer *observer)
+{
+	if (observer->turn_end_ns != 0)
+		observer->stopped_ns = belay__clock_ns(CLOCK_MONOTONIC) - observer->turn_end_ns;
+}
+
+/* What BOOTTIME is ahead of MONOTONIC by grows while the host is suspended. */
+static void notice_suspension(struct belay_observer *observer)
+{
+	uint64_t suspended_ns;
+
+	if (!observer->options.boottime)
+		return;
+	suspended_ns = belay__clock_ns(CLOCK_BOOTTIME) - belay__clock_ns(CLOCK_MONOTONIC);
+	if (suspended_ns > observer->suspended_ns + BELAY__NS_PER_S / 10) {
+		observer->suspended_for_ns = suspended_ns - observer->suspended_ns;
+		observer->suspended_since_ns = observer->now_ns;
+	}
+	observer->suspended_ns = suspended_ns;
+}
+
+static bool begin_turn(struct belay_observer *observer)
+{
+	observer->drained_frames = 0;
+	(void)belay__loop_turn(observer->loop, observer->wait ? UINT64_MAX : 0);
+	observer->wait = false;
+	read_clock(observer);
+	observer->turn_start_ns = observer->now_ns;
+	notice_suspension(observer);
+	observer->phase = BELAY__PHASE_BEATS;
+	return notice_lateness(observer);
+}
+
+/* --- beats --- */
+
+/* Reads the next batch of the listener at hand, or of the next one that is ready. False: all are drained. */
+static bool refill(struct belay_observer *observer)
+{
+	for (unsigned tried = 0; tried < observer->listener_count; tried++) {
+		struct belay__listener *listener =
+			&observer->listeners[(observer->next_listener + tried) % observer->listener_count];
+		int count;
+
+		if (!listener->ready)
+			continue;
+		count = belay__receive(listener->receiver, listener->beats.fd, &observer->batch);
+		observer->batch_at = 0;
+		observer->batch_count = count > 0 ? count : 0;
+		observer->drained_frames += (unsigned)observer->batch_count;
+		if (count < BELAY__BATCH || observer->drained_frames >= listener->queue_frames) {
+			listener->ready = false;
+			observer->next_listener = (observer->next_listener + tried + 1) % observer->listener_count;
+		}
+		if (count < 0) {
+			observer->counts[BELAY__COUNT_IO_ERRORS]++;
+			observer->receive_error = count;
+			return true;
+		}
+		if (count > 0) {
+			read_clock(observer);
+			observer->window_frames += (unsigned)count;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The shortest threshold in use. */
+static uint64_t shortest_threshold(const struct belay_observer *observer)
+{
+	uint64_t shortest_ns = UINT64_MAX;
+
+	for (uint32_t i = 0; i < observer->table.deadlines.lists; i++)
+		if (observer->table.deadlines.length_ns[i] < shortest_ns)
+			shortest_ns = observer->table.deadlines.length_ns[i];
+	return shortest_ns;
+}
+
+/* A queue found full after a long sleep looks as if we had been frozen: beats were lost, and nobody is blamed for it. Not twice
+ * in ten thresholds, or processes that beat in bursts would excuse a silent one for ever. */
+static bool notice_overflow(struct belay_observer *observer)
+{
+	uint64_t asleep_ns = belay__loop_now_ns(observer->loop) - observer->turn_end_ns;
+	uint64_t threshold_ns = shortest_threshold(observer);
+	unsigned drained_frames = observer->drained_frames;
+
+	observer->drained_frames = 0;
+	if (observer->options.clock != NULL || observer->turn_end_ns == 0 || observer->listener_count == 0 ||
+		asleep_ns < LATE_MIN_NS || asleep_ns < threshold_ns / 2 ||
+		drained_frames < observer->listeners[0].queue_frames)
+		return false;
+	if (observer->clock.late_ns > 0 && observer->now_ns - observer->clock.late_at_ns < 10 * threshold_ns)
+		return false;
+	return credit(observer, asleep_ns);
+}
+
+static bool report_receive_error(struct belay_observer *observer)
+{
+	int code = observer->receive_error;
+
+	if (code == 0)
+		return false;
+	observer->receive_error = 0;
+	belay__event_start(observer, BELAY_EVENT_IO)->code = code;
+	return true;
+}
+
+static bool report_evicted(struct belay_observer *observer)
+{
+	struct belay_event *event;
+
+	if (!observer->evicted.pending)
+		return false;
+	observer->evicted.pending = false;
+	observer->counts[BELAY__COUNT_EVICTED]++;
+	event = belay__event_start(observer, BELAY_EVENT_EVICTED);
+	event->pid = observer->evicted.pid;
+	event->uid = observer->evicted.uid;
+	event->start_ticks = observer->evicted.start_ticks;
+	event->name = observer->evicted.name;
+	return true;
+}
+
+static bool beats_next(struct belay_observer *observer)
+{
+	for (;;) {
+		while (observer->batch_at < observer->batch_count) {
+			bool told = belay__admit(observer, &observer->batch[observer->batch_at++]);
+
+			if (observer->again) {
+				observer->again = false;
+				observer->batch_at--;
+			}
+			if (told)
+				return true;
+		}
+		if (!refill(observer))
+			break;
+		if (report_receive_error(observer))
+			return true;
+	}
+	return notice_overflow(observer);
+}
+
+/* Before ends, door and deadlines are looked at, the beats that came before them are. True: there are some to read first. */
+static bool beats_come_first(struct belay_observer *observer)
+{
+	if (observer->drained_all)
+		return false;
+	observer->drained_all = true;
+	mark_all_ready(observer);
+	observer->phase = BELAY__PHASE_BEATS;
+	return true;
+}
+
+/* --- collecting --- */
+
+static void on_tick(struct belay__timer *timer, uint64_t now_ns)
+{
+	struct belay_observer *observer = timer->data;
+
+	mark_all_ready(observer);
+	belay__timer_set(observer->loop, timer, now_ns + observer->tick_ns, on_tick, observer);
+}
+
+/* A tick is never a large part of a deadline. */
+static uint64_t tick_length(const struct belay_observer *observer)
+{
+	uint64_t tick_ns = shortest_threshold(observer) / TICKS_PER_THRESHOLD;
+
+	return tick_ns < TICK_MIN_NS ? TICK_MIN_NS : tick_ns > TICK_MAX_NS ? TICK_MAX_NS : tick_ns;
+}
+
+static void on_beats(struct belay__io *io, uint32_t events)
+{
+	struct belay__listener *listener = io->data;
+
+	(void)events;
+	listener->ready = true;
+}
+
+int belay__watch_beats(struct belay__listener *listener)
+{
+	return belay__io_add(
+		listener->observer->loop, &listener->io, listener->beats.fd, EPOLLIN, on_beats, listener);
+}
+
+static void set_collecting(struct belay_observer *observer, bool collecting)
+{
+	observer->collecting = collecting;
+	for (unsigned i = 0; i < observer->listener_count; i++) {
+		struct belay__listener *listener = &observer->listeners[i];
+
+		/* Taken off the loop altogether: a sender that finds no waiter pays a twentieth. */
+		if (collecting)
+			belay__io_remove(&listener->io);
+		else
+			(void)belay__watch_beats(listener);
+	}
+	if (collecting) {
+		observer->tick_ns = tick_length(observer);
+		belay__timer_set(observer->loop, &observer->tick_timer,
+			belay__loop_now_ns(observer->loop) + observer->tick_ns, on_tick, observer);
+	} else {
+		belay__timer_clear(&observer->tick_timer);
+	}
+}
+
+/* Many beats are collected on a tick, few wake us one by one; there is a gap between many and few. A tick must not
+ * overfill the queue: twice what came in the last window has to fit. */
+static void choose_mode(struct belay_observer *observer)
+{
+	uint64_t now_ns = belay__loop_now_ns(observer->loop);
+	uint64_t elapsed_ns = now_ns - observer->window_start_ns;
+	uint64_t per_s, per_tick;
+	bool fits = true, many;
+
+	if (elapsed_ns < COLLECT_WINDOW_NS || observer->options.clock != NULL)
+		return;
+	per_s = observer->window_frames * BELAY__NS_PER_S / elapsed_ns;
+	per_tick = per_s * tick_length(observer) / BELAY__NS_PER_S;
+	observer->window_start_ns = now_ns;
+	observer->window_frames = 0;
+	for (unsigned i = 0; i < observer->listener_count; i++)
+		fits = fits && observer->listeners[i].queue_frames >= COLLECT_QUEUE_MIN &&
+			observer->listeners[i].queue_frames >= 2 * per_tick;
+	many = per_s >= (observer->collecting ? COLLECT_ABOVE_PER_S / 2 : COLLECT_ABOVE_PER_S);
+	if ((many && fits) != observer->collecting)
+		set_collecting(observer, many && fits);
+}
+
+static void finish_turn(struct belay_observer *observer)
+{
+	choose_mode(observer);
+	arm_deadline(observer);
+	observer->turn_deadline_ns =
+		observer->deadline_timer.next != NULL ? observer->deadline_timer.due_ns : UINT64_MAX;
+	observer->turn_end_ns = belay__loop_now_ns(observer->loop);
+	observer->drained_all = false;
+	observer->phase = BELAY__PHASE_START;
+}
+
+static bool something_depends_on_beats(const struct belay_observer *observer)
+{
+	return observer->ended_head != observer->ended_tail || belay__door_ready(observer->door) ||
+		belay__deadlines_next_ns(&observer->table.deadlines) <= observer->now_ns;
+}
+
+const struct belay_event *belay_observer_next(struct belay_observer *observer)
+{
+	for (;;) {
+		bool told = false;
+
+		if (report_evicted(observer) || belay__vanished_next(observer))
+			return &observer->event;
+		switch (observer->phase) {
+		case BELAY__PHASE_START:
+			told = begin_turn(observer);
+			break;
+		case BELAY__PHASE_BEATS:
+			told = beats_next(observer);
+			if (!told && (!something_depends_on_beats(observer) || !beats_come_first(observer)))
+				observer->phase = BELAY__PHASE_ENDS;
+			break;
+		case BELAY__PHASE_ENDS:
+			told = belay__ends_next(observer);
+			observer->phase = told ? BELAY__PHASE_ENDS : BELAY__PHASE_DOOR;
+			break;
+		case BELAY__PHASE_DOOR:
+			told = belay__door_next(observer->door);
+			observer->phase = told ? BELAY__PHASE_DOOR : BELAY__PHASE_DUE;
+			break;
+		case BELAY__PHASE_DUE:
+			told = belay__stalls_next(observer);
+			observer->phase = told ? BELAY__PHASE_DUE : BELAY__PHASE_ANSWERS;
+			break;
+		case BELAY__PHASE_ANSWERS:
+			told = belay__answers_next(observer);
+			observer->phase = told ? BELAY__PHASE_ANSWERS : BELAY__PHASE_EXPECTATIONS;
+			break;
+		case BELAY__PHASE_EXPECTATIONS:
+			told = belay__expectations_next(observer);
+			if (!told)
+				observer->phase = BELAY__PHASE_FINISH;
+			break;
+		case BELAY__PHASE_FINISH:
+			finish_turn(observer);
+			return NULL;
+		}
+		if (told)
+			return &observer->event;
+	}
+}
