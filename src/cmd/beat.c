@@ -122,6 +122,7 @@ const struct belay__command belay__command_beat = {
 	.synopsis = "[NAME]",
 	.help = "beat for the parent process, or for an ancestor, under NAME",
 	.example = "belay beat demo --of $$",
+	.manual = "belay-beat",
 	.completes_names = true,
 	.options = table,
 	.option_count = BELAY__COUNT_OF(table),

@@ -91,6 +91,7 @@ const struct belay__command belay__command_help_ = {
 	.synopsis = "[COMMAND]",
 	.help = "what there is, and how each command is used",
 	.example = "belay help status",
+	.manual = "belay",
 	.run = run_help,
 };
 

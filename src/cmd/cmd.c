@@ -76,8 +76,8 @@ int belay__command_help(const struct belay__command *command)
 	if (command->option_count > 0)
 		belay__text_add(&text, "\noptions:\n");
 	belay__options_help(command->options, command->option_count, &text);
-	belay__text_addf(&text, "\nexample: %s\nmanual:  man belay-%s\n", command->example,
-		command->name);
+	belay__text_addf(&text, "\nexample: %s\nmanual:  man %s\n", command->example,
+		command->manual);
 
 	belay__output_start(&output, STDOUT_FILENO);
 	belay__output_add_bytes(&output, text.chars, text.len);

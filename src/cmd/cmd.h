@@ -30,6 +30,7 @@ struct belay__command {
 	const char *synopsis;     /* what stands behind the name, without "[OPTION]..." */
 	const char *help;         /* one line, no final stop */
 	const char *example;      /* a whole command line */
+	const char *manual;       /* its manual page, "belay-status" */
 	const char *const *words; /* the fixed words that may come first, NULL-terminated, or NULL */
 	bool completes_names;     /* its first word is the name of a process */
 	bool takes_observer_options; /* those of belay__observe_table as well */

@@ -163,6 +163,7 @@ const struct belay__command belay__command_completion = {
 	.synopsis = "bash",
 	.help = "a script that completes commands, options, values and live names in a shell",
 	.example = "source <(belay completion bash)",
+	.manual = "belay-completion",
 	.words = words,
 	.options = table,
 	.option_count = BELAY__COUNT_OF(table),

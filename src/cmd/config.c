@@ -47,6 +47,7 @@ const struct belay__command belay__command_config = {
 	.synopsis = "show|check [OPTION]...",
 	.help = "what is configured and where each value comes from; takes the options of observe",
 	.example = "belay config show --json",
+	.manual = "belay-config",
 	.words = words,
 	.takes_observer_options = true,
 	.run = run,

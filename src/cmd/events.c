@@ -132,6 +132,7 @@ const struct belay__command belay__command_events = {
 	.help = "what happened: first beats, stalls with their reason, ends; with -f also what "
 		"happens",
 	.example = "belay events -f -n 5",
+	.manual = "belay-events",
 	.options = table,
 	.option_count = BELAY__COUNT_OF(table),
 	.run = run,

@@ -78,15 +78,17 @@ static int find_next(struct belay__ask *ask, const char *socket, struct belay_er
 {
 	for (;;) {
 		const struct timespec retry = belay__timespec(RETRY_NS);
-		int r = belay__ask_open(ask, socket,
-			belay__clock_ns(CLOCK_MONOTONIC) + BELAY__ASK_PACKET_NS, reterr);
+		int r;
 
+		/* Before the first attempt, too: one that hangs up on us at once is not to be besieged. */
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &retry, NULL);
+		r = belay__ask_open(ask, socket,
+			belay__clock_ns(CLOCK_MONOTONIC) + BELAY__ASK_PACKET_NS, reterr);
 		if (r >= 0)
 			r = belay__events_subscribe(ask, reterr);
 		if (r >= 0 || belay__exit_code(r) != BELAY__EXIT_ABSENT)
 			return r;
 		belay__ask_close(ask);
-		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &retry, NULL);
 	}
 }
 

@@ -17,6 +17,7 @@ const struct belay__command belay__command_observe = {
 	.synopsis = "[OPTION]...",
 	.help = "watch: receive beats and tell who goes silent and who ends",
 	.example = "belay observe --threshold 2s",
+	.manual = "belay-observe",
 	.takes_observer_options = true,
 	.run = run,
 };

@@ -107,6 +107,7 @@ const struct belay__command belay__command_status = {
 	.synopsis = "[NAME]",
 	.help = "who beats, who does not, and why; NAME is a name, a glob or a pid",
 	.example = "belay status 'worker*'",
+	.manual = "belay-status",
 	.completes_names = true,
 	.options = table,
 	.option_count = BELAY__COUNT_OF(table),

@@ -60,6 +60,7 @@ const struct belay__command belay__command_version = {
 	.synopsis = "",
 	.help = "which release this is and which protocols it speaks",
 	.example = "belay version --json",
+	.manual = "belay-version",
 	.options = table,
 	.option_count = BELAY__COUNT_OF(table),
 	.run = run,

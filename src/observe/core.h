@@ -198,8 +198,8 @@ struct belay_observer {
 
 /* Starts a fresh event of KIND at observer->now_ns and returns it. */
 struct belay_event *belay__event_start(struct belay_observer *observer, enum belay_event_kind kind);
-/* The same about the process in SLOT, its name and uid filled in. */
-struct belay_event *belay__event_about(struct belay_observer *observer, enum belay_event_kind kind, uint32_t slot);
+/* The same about the process in slot AT, its name and uid filled in. */
+struct belay_event *belay__event_about(struct belay_observer *observer, enum belay_event_kind kind, uint32_t at);
 
 /* Each returns whether it left an event. */
 bool belay__admit(struct belay_observer *observer, const struct belay__datagram *datagram);
@@ -211,10 +211,10 @@ bool belay__expectations_next(struct belay_observer *observer);
 /* A beat of the process with the kernel's word on who sent it; the common end of admission and door. */
 bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid, uint32_t uid);
 
-/* Gives the process in SLOT a name that it, or a child of it, chose. */
-void belay__rename(struct belay_observer *observer, uint32_t slot, const char *name);
-/* The process in SLOT has ended (or left): makes the END event and removes the slot. PIDFD-less processes end as unknown. */
-bool belay__end(struct belay_observer *observer, uint32_t slot, bool left);
+/* Gives the process in slot AT a name that it, or a child of it, chose. */
+void belay__rename(struct belay_observer *observer, uint32_t at, const char *name);
+/* The process in slot AT has ended (or left): makes the END event and removes the slot. PIDFD-less processes end as unknown. */
+bool belay__end(struct belay_observer *observer, uint32_t at, bool left);
 /* Keeps an END event for `status`. */
 void belay__remember_end(struct belay_observer *observer, const struct belay_event *event);
 /* Puts the record of a process that ended before it was known well on the list of ends. */

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 const char *belay__event_refusal(const struct belay_event *event)
 {
 	switch (event->kind) {
@@ -125,7 +127,7 @@ void belay__event_write(const struct belay_event *event, uint64_t seq, uint64_t 
 {
 	struct belay__json_writer json;
 
-	write_head(&json, text, seq, realtime_ns, event->observer_ns, belay__event_word(event));
+	write_head(&json, text, seq, realtime_ns, belay__clock_ns(CLOCK_MONOTONIC), belay__event_word(event));
 	write_process(&json, event);
 	if (belay__event_refusal(event) != NULL)
 		write_refusal(&json, event, count);

@@ -19,8 +19,8 @@
 #define MIN_THRESHOLD_MS     10
 #define DEFAULT_CAPACITY     4096
 #define DEFAULT_SCAN_WINDOW  256
-#define DEFAULT_WITHIN_MS    (60 * 60 * UINT64_C(1000))
-#define EVIDENCE_WITHIN_NS   (BELAY__EVIDENCE_WITHIN_MS * BELAY__NS_PER_MS)
+#define DEFAULT_WITHIN_MS    UINT64_C(3600000)
+#define EVIDENCE_WITHIN_NS   (UINT64_C(1) * BELAY__EVIDENCE_WITHIN_MS * BELAY__NS_PER_MS)
 
 static void fill_defaults(struct belay_observer_options *options)
 {

@@ -1,7 +1,6 @@
 /* The prober: takes {pid, start time}, answers with a fixed record of what /proc says, within 100 ms. */
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <string.h>
@@ -16,7 +15,6 @@
 #include "loop/loop.h"
 #include "observe/roles.h"
 
-#define NOBODY     65534
 #define LOOKS_MAX  1024
 #define BATCH      64
 
@@ -35,7 +33,9 @@ struct prober {
 	struct look looks[LOOKS_MAX];
 };
 
-/* Of root's powers only the one to look into other processes is kept, under a uid that owns nothing. */
+/* Of root's powers only the one to look into other processes is kept, for good: nothing that could be executed gets others back.
+ * The uid stays, because /proc/PID/syscall is mode 0400 and no capability but DAC_READ_SEARCH opens it for others; another uid
+ * would not make the prober weaker, as CAP_SYS_PTRACE reaches every process of root's. */
 static int keep_only_ptrace(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -43,14 +43,17 @@ static int keep_only_ptrace(void)
 
 	if (geteuid() != 0)
 		return 0;
-	if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-		setresuid(NOBODY, NOBODY, NOBODY) < 0)
-		return -errno;
+	for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+		if (capability != CAP_SYS_PTRACE)
+			(void)prctl(PR_CAPBSET_DROP, capability);
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	data[CAP_TO_INDEX(CAP_SYS_PTRACE)].permitted = CAP_TO_MASK(CAP_SYS_PTRACE);
 	data[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective = CAP_TO_MASK(CAP_SYS_PTRACE);
-	if (syscall(SYS_capset, &header, data) < 0)
-		return -errno;
-	return 0;
+	if (syscall(SYS_capset, &header, data) == 0)
+		return 0;
+	/* A container that was never given it: then none is kept. */
+	memset(data, 0, sizeof(data));
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
 static void answer(struct prober *prober, const struct belay__msg_answer *record)

@@ -51,7 +51,7 @@ static void on_second_look(struct belay__timer *timer, uint64_t now_ns)
 }
 
 /* Without a prober the observer looks by itself; all looks are equally far apart, so the ring is in order of time. */
-static int look_by_ourselves(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks)
+static void look_by_ourselves(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks)
 {
 	struct belay__second_look *look = look_at(observer, observer->looks_count);
 	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
@@ -60,7 +60,7 @@ static int look_by_ourselves(struct belay_observer *observer, uint32_t pid, uint
 
 	if (r <= 0 || observer->looks_count == BELAY__SECOND_LOOKS_MAX || observer->options.clock != NULL) {
 		belay__observer_answer(observer, pid, start_ticks, r > 0 ? 0 : r, r >= 0 ? &evidence : NULL);
-		return 0;
+		return;
 	}
 	*look = (struct belay__second_look){ .pid = pid,
 		.start_ticks = start_ticks,
@@ -69,7 +69,6 @@ static int look_by_ourselves(struct belay_observer *observer, uint32_t pid, uint
 	if (observer->looks_count++ == 0)
 		belay__timer_set(
 			observer->loop, &observer->look_timer, look->due_ns, on_second_look, observer);
-	return 0;
 }
 
 /* How much of the silence since SINCE_NS the host spent suspended. */
@@ -139,12 +138,25 @@ static bool question(struct belay_observer *observer, uint32_t at)
 	watch->noticed_ns = observer->now_ns;
 	slot->flags |= BELAY__SLOT_QUESTIONED;
 	belay__deadlines_heard(&observer->table.deadlines, at, BELAY__LIST_QUESTION, observer->now_ns);
-	r = observer->prober.ask != NULL
-		? observer->prober.ask(observer->prober.data, slot->pid, slot->start_ticks)
-		: look_by_ourselves(observer, slot->pid, slot->start_ticks);
+	r = observer->prober.ask != NULL ? observer->prober.ask(observer->prober.data, slot->pid, slot->start_ticks)
+					 : -ENOSYS;
+	/* No prober, or none just now: what we may see ourselves is better than nothing. */
 	if (r < 0)
-		return tell(observer, at, /* evidence= */ NULL);
+		look_by_ourselves(observer, slot->pid, slot->start_ticks);
 	return false;
+}
+
+/* Nobody answered in time about the process in slot AT: one look of our own has to do. */
+static bool tell_unanswered(struct belay_observer *observer, uint32_t at)
+{
+	const struct belay__slot *slot = &observer->table.slots[at];
+	struct belay__evidence evidence;
+	int r = belay__evidence_look(
+		(pid_t)slot->pid, slot->start_ticks, belay__clock_ns(CLOCK_MONOTONIC), &evidence);
+
+	if (r == -ESRCH && observer->watches[slot->record].pidfd < 0)
+		return belay__end(observer, at, /* left= */ false);
+	return r != -ESRCH && tell(observer, at, r >= 0 ? &evidence : NULL);
 }
 
 void belay__observer_answer(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks, int code,
@@ -191,8 +203,8 @@ static uint32_t take_due(struct belay_observer *observer)
 	struct belay__deadlines *deadlines = &observer->table.deadlines;
 	uint32_t at;
 
-	for (uint8_t list = 0; list < deadlines->lists; list++) {
-		at = belay__deadlines_take_due(deadlines, list, observer->now_ns);
+	for (uint32_t list = 0; list < deadlines->lists; list++) {
+		at = belay__deadlines_take_due(deadlines, (uint8_t)list, observer->now_ns);
 		if (at != BELAY__NO_SLOT)
 			return at;
 	}
@@ -207,5 +219,5 @@ bool belay__stalls_next(struct belay_observer *observer)
 		if (question(observer, at))
 			return true;
 	at = belay__deadlines_take_due(&observer->table.deadlines, BELAY__LIST_QUESTION, observer->now_ns);
-	return at != BELAY__NO_SLOT && tell(observer, at, /* evidence= */ NULL);
+	return at != BELAY__NO_SLOT && tell_unanswered(observer, at);
 }

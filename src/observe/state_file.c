@@ -72,12 +72,14 @@ static int check_memory_file_system(const char *path, struct belay_error *reterr
 	char directory[512];
 	char *slash;
 
-	if (strlen(path) >= sizeof(directory))
+	size_t len = strlen(path);
+
+	if (len >= sizeof(directory))
 		return belay__fail(reterr, -ENAMETOOLONG, "cannot keep state in %s: the path is too long", path);
-	strcpy(directory, path);
+	memcpy(directory, path, len + 1);
 	slash = strrchr(directory, '/');
 	if (slash == NULL)
-		strcpy(directory, ".");
+		memcpy(directory, ".", 2);
 	else
 		slash[slash == directory] = '\0';
 	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -96,7 +96,7 @@ void belay__teller_note(struct belay__teller *teller, const char *what, const ch
 
 	belay__text_init(&line, teller->line, sizeof(teller->line));
 	belay__event_write_note(what, note, teller->seq, belay__clock_ns(CLOCK_REALTIME),
-		belay_observer_now_ns(teller->observer), &line);
+		belay__clock_ns(CLOCK_MONOTONIC), &line);
 	send(teller, BELAY__LOG_NOTICE, &line);
 }
 

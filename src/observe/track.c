@@ -175,6 +175,7 @@ static bool make_room(const struct beat *beat, uint32_t pid,
 	return true;
 }
 
+/* Nine arguments, because each belongs to somebody else. NOLINTNEXTLINE(readability-function-size) */
 enum belay__track_result belay__track(struct belay__table *table,
 	struct belay__track_counters *counters, const struct belay_frame *frame,
 	const struct belay__sender *sender, uint8_t list, uint64_t now_ns,

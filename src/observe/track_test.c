@@ -322,10 +322,11 @@ static void a_lower_origin_is_refused(void **state)
 
 	(void)beat(&local, 1);
 	remember();
-	for (uint8_t origin = BELAY__NETWORK_UNVERIFIED; origin < BELAY__KERNEL_ATTESTED; origin++) {
+	for (unsigned origin = BELAY__NETWORK_UNVERIFIED; origin < BELAY__KERNEL_ATTESTED;
+		origin++) {
 		struct belay__sender sender = local;
 
-		sender.origin = origin;
+		sender.origin = (uint8_t)origin;
 		sender.pid_ns = 1; /* the origin is looked at first */
 		assert_int_equal(beat(&sender, 5), BELAY__TRACK_ORIGIN_CONFLICT);
 		assert_int_equal(last_words(&sender, 5), BELAY__TRACK_ORIGIN_CONFLICT);

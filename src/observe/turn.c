@@ -19,6 +19,8 @@
 #define TICKS_PER_THRESHOLD 20
 /* A queue with less room than this is not left alone for a tick. */
 #define COLLECT_QUEUE_MIN 64
+/* Smaller tables stay in the cache by themselves. */
+#define PREFETCH_ABOVE 1024
 /* Being late by less is normal on a busy host and no reason to credit anybody. */
 #define LATE_MIN_NS (20 * BELAY__NS_PER_MS)
 
@@ -167,6 +169,17 @@ static bool begin_turn(struct belay_observer *observer)
 
 /* --- beats --- */
 
+/* In a large table each beat misses the cache in several places: the misses of a batch are made to overlap. */
+static void prefetch_batch(const struct belay_observer *observer)
+{
+	if (observer->table.used < PREFETCH_ABOVE)
+		return;
+	for (int i = 0; i < observer->batch_count; i++)
+		belay__table_prefetch(&observer->table, (uint32_t)observer->batch[i].pid);
+	for (int i = 0; i < observer->batch_count; i++)
+		belay__table_prefetch_links(&observer->table, (uint32_t)observer->batch[i].pid);
+}
+
 /* Reads the next batch of the listener at hand, or of the next one that is ready. False: all are drained. */
 static bool refill(struct belay_observer *observer)
 {
@@ -193,6 +206,7 @@ static bool refill(struct belay_observer *observer)
 		if (count > 0) {
 			read_clock(observer);
 			observer->window_frames += (unsigned)count;
+			prefetch_batch(observer);
 			return true;
 		}
 	}
@@ -380,48 +394,55 @@ static bool something_depends_on_beats(const struct belay_observer *observer)
 		belay__deadlines_next_ns(&observer->table.deadlines) <= observer->now_ns;
 }
 
+/* Stays in the phase at hand while it has something to tell, else goes on to NEXT. */
+static bool advance(struct belay_observer *observer, bool told, enum belay__phase next)
+{
+	if (!told)
+		observer->phase = next;
+	return told;
+}
+
+static bool beats_phase(struct belay_observer *observer)
+{
+	if (beats_next(observer))
+		return true;
+	if (!something_depends_on_beats(observer) || !beats_come_first(observer))
+		observer->phase = BELAY__PHASE_ENDS;
+	return false;
+}
+
+/* One step of the turn. Returns whether it left an event. */
+static bool step(struct belay_observer *observer)
+{
+	switch (observer->phase) {
+	case BELAY__PHASE_START:
+		return begin_turn(observer);
+	case BELAY__PHASE_BEATS:
+		return beats_phase(observer);
+	case BELAY__PHASE_ENDS:
+		return advance(observer, belay__ends_next(observer), BELAY__PHASE_DOOR);
+	case BELAY__PHASE_DOOR:
+		return advance(observer, belay__door_next(observer->door), BELAY__PHASE_DUE);
+	case BELAY__PHASE_DUE:
+		return advance(observer, belay__stalls_next(observer), BELAY__PHASE_ANSWERS);
+	case BELAY__PHASE_ANSWERS:
+		return advance(observer, belay__answers_next(observer), BELAY__PHASE_EXPECTATIONS);
+	case BELAY__PHASE_EXPECTATIONS:
+		return advance(observer, belay__expectations_next(observer), BELAY__PHASE_FINISH);
+	case BELAY__PHASE_FINISH:
+		break;
+	}
+	return false;
+}
+
 const struct belay_event *belay_observer_next(struct belay_observer *observer)
 {
 	for (;;) {
-		bool told = false;
-
-		if (report_evicted(observer) || belay__vanished_next(observer))
+		if (report_evicted(observer) || belay__vanished_next(observer) || step(observer))
 			return &observer->event;
-		switch (observer->phase) {
-		case BELAY__PHASE_START:
-			told = begin_turn(observer);
-			break;
-		case BELAY__PHASE_BEATS:
-			told = beats_next(observer);
-			if (!told && (!something_depends_on_beats(observer) || !beats_come_first(observer)))
-				observer->phase = BELAY__PHASE_ENDS;
-			break;
-		case BELAY__PHASE_ENDS:
-			told = belay__ends_next(observer);
-			observer->phase = told ? BELAY__PHASE_ENDS : BELAY__PHASE_DOOR;
-			break;
-		case BELAY__PHASE_DOOR:
-			told = belay__door_next(observer->door);
-			observer->phase = told ? BELAY__PHASE_DOOR : BELAY__PHASE_DUE;
-			break;
-		case BELAY__PHASE_DUE:
-			told = belay__stalls_next(observer);
-			observer->phase = told ? BELAY__PHASE_DUE : BELAY__PHASE_ANSWERS;
-			break;
-		case BELAY__PHASE_ANSWERS:
-			told = belay__answers_next(observer);
-			observer->phase = told ? BELAY__PHASE_ANSWERS : BELAY__PHASE_EXPECTATIONS;
-			break;
-		case BELAY__PHASE_EXPECTATIONS:
-			told = belay__expectations_next(observer);
-			if (!told)
-				observer->phase = BELAY__PHASE_FINISH;
-			break;
-		case BELAY__PHASE_FINISH:
+		if (observer->phase == BELAY__PHASE_FINISH) {
 			finish_turn(observer);
 			return NULL;
 		}
-		if (told)
-			return &observer->event;
 	}
 }

@@ -15,7 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CAPACITY = 4, SLOTS = 8, PIDS = 8, STEP = 6, STEPS_MAX = 512 };
+enum { CAPACITY = 4, SLOTS = 8, PIDS = 8, STEP = 6, INPUT_MAX = 3072 };
 
 struct process {
 	bool known, stalled, terminal, any_nonce, any_terminal;
@@ -286,7 +286,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(model, 0, sizeof(model));
 	now_ns = 0;
 
-	for (size_t i = 2; i + STEP <= size && i < STEP * STEPS_MAX; i += STEP) {
+	for (size_t i = 2; i + STEP <= size && i < INPUT_MAX; i += STEP) {
 		step(data + i);
 		compare();
 	}
