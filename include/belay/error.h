@@ -1,7 +1,8 @@
 /* belay/error.h - what went wrong, for programs and for people
  *
- * Functions of Belay return a negative errno. Those that can say more take a `struct belay_error *` as their last
- * argument: NULL when the sentence is not wanted, otherwise filled on failure and left alone on success.
+ * Functions of Belay return a negative errno. Those that can say more take a `struct belay_error *`
+ * as their last argument: NULL when the sentence is not wanted, otherwise filled on failure and
+ * left alone on success.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* belay/vlp.h - the Varta Lifeline Protocol, version 0.2: one beat in 32 bytes
  *
- * The wire is fixed: magic "VA", version 2, status, pid, timestamp, nonce, payload, CRC-32C, all little-endian. The
- * layout and the order of checks are in belay-vlp(7). Nothing here allocates, blocks, or reads a clock.
+ * The wire is fixed: magic "VA", version 2, status, pid, timestamp, nonce, payload, CRC-32C, all
+ * little-endian. The layout and the order of checks are in belay-vlp(7). Nothing here allocates,
+ * blocks, or reads a clock.
  */
 #pragma once
 
@@ -14,8 +15,8 @@
 extern "C" {
 #endif
 
-#define BELAY_FRAME_LEN 32
-#define BELAY_NONCE_TERMINAL UINT64_MAX /* the last beat of a dying process; always BELAY_CRITICAL */
+#define BELAY_FRAME_LEN      32
+#define BELAY_NONCE_TERMINAL UINT64_MAX /* last beat of a dying process; goes with BELAY_CRITICAL */
 
 enum belay_status {
 	BELAY_OK = 0,
@@ -55,20 +56,24 @@ struct belay_decode_error {
 	uint64_t nonce;                    /* BAD_NONCE */
 };
 
-/* Writes FRAME to OUT with its checksum. Never validates: what it is given, it stamps (VLP 0.2, encode). */
+/* Writes FRAME to OUT with its checksum. Never validates: what it is given, it stamps (VLP 0.2,
+ * encode). */
 BELAY_API void belay_frame_encode(const struct belay_frame *frame, uint8_t out[BELAY_FRAME_LEN]);
 
-/* Reads the frame in BYTES into *ret_frame and returns true; or returns false, leaves *ret_frame alone and says why in
- * *reterr_error (NULL allowed) with the members that belong to the class; the others are 0. First failure wins, in the
- * order of enum belay_decode_class (VLP 0.2, decode). */
-BELAY_API bool belay_frame_decode(const uint8_t bytes[BELAY_FRAME_LEN], struct belay_frame *ret_frame,
-	struct belay_decode_error *reterr_error);
+/* Reads the frame in BYTES into *ret_frame and returns true; or returns false, leaves *ret_frame
+ * alone and says why in *reterr_error (NULL allowed) with the members that belong to the class; the
+ * others are 0. First failure wins, in the order of enum belay_decode_class (VLP 0.2, decode). */
+BELAY_API bool belay_frame_decode(const uint8_t bytes[BELAY_FRAME_LEN],
+	struct belay_frame *ret_frame, struct belay_decode_error *reterr_error);
 
-/* The class's name as metrics and events spell it ("bad_magic"), or "ok"; NULL for any other value. */
+/* The class's name as metrics and events spell it ("bad_magic"), or "ok"; NULL for any other
+ * value. */
 BELAY_API const char *belay_decode_class_name(enum belay_decode_class class_);
 
-/* Writes one sentence about ERROR to TEXT, at most SIZE bytes with the final NUL; returns the sentence's full length. */
-BELAY_API int belay_decode_error_text(const struct belay_decode_error *error, char *text, unsigned long size);
+/* Writes one sentence about ERROR to TEXT, at most SIZE bytes with the final NUL; returns the
+ * sentence's full length. */
+BELAY_API int belay_decode_error_text(const struct belay_decode_error *error, char *text,
+	unsigned long size);
 
 /* "ok", "degraded", "critical", "stall"; NULL for any other value. */
 BELAY_API const char *belay_status_name(enum belay_status status);

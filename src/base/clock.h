@@ -8,7 +8,8 @@
 #define BELAY__NS_PER_MS UINT64_C(1000000)
 #define BELAY__NS_PER_US UINT64_C(1000)
 
-/* Reads CLOCK (CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME, ...). These clocks cannot fail on Linux. */
+/* Reads CLOCK (CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME, ...). These clocks cannot fail on
+ * Linux. */
 static inline uint64_t belay__clock_ns(clockid_t clock)
 {
 	struct timespec now;

@@ -11,7 +11,8 @@ int belay__close(int fd)
 	if (fd >= 0) {
 		int saved = errno;
 
-		/* Linux frees the number even when close() reports an error, so it is never repeated. */
+		/* Linux frees the number even when close() reports an error, so it is never
+		 * repeated. */
 		(void)close(fd);
 		errno = saved;
 	}

@@ -1,13 +1,14 @@
 /* fd.h - file descriptors that close themselves
  *
- * A variable declared `_cleanup_close_ int fd = -EBADF;` closes its descriptor when its scope ends, keeping errno.
- * TAKE_FD(fd) gives the descriptor away and forgets it.
+ * A variable declared `_cleanup_close_ int fd = -EBADF;` closes its descriptor when its scope ends,
+ * keeping errno. TAKE_FD(fd) gives the descriptor away and forgets it.
  */
 #pragma once
 
 #include <errno.h>
 
-/* Closes FD if it is one (>= 0), keeps errno, returns -EBADF so that `fd = belay__close(fd)` forgets it. */
+/* Closes FD if it is one (>= 0), keeps errno, returns -EBADF so that `fd = belay__close(fd)`
+ * forgets it. */
 int belay__close(int fd);
 
 static inline void belay__closep(int *fd)
@@ -31,5 +32,6 @@ int belay__fd_nonblock(int fd);
 /* Raises RLIMIT_NOFILE's soft limit to its hard limit. Returns the limit that is in force now. */
 unsigned belay__fd_raise_limit(void);
 
-/* Counts this process's open descriptors by reading /proc/self/fd (its own excluded), or returns a negative errno. */
+/* Counts this process's open descriptors by reading /proc/self/fd (its own excluded), or returns a
+ * negative errno. */
 int belay__fd_count(void);

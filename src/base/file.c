@@ -57,10 +57,20 @@ int belay__write_all(int fd, const void *bytes, size_t len)
 	return 0;
 }
 
+/* Only root and this process's own user may decide what it trusts. */
+static int check_owner(const char *path, uid_t owner, struct belay_error *reterr)
+{
+	if (owner == 0 || owner == geteuid())
+		return 0;
+	return belay__fail(reterr, -EPERM, "%s belongs to uid %u; it must belong to root or uid %u",
+		path, owner, geteuid());
+}
+
 int belay__open_trusted(const char *path, struct belay_error *reterr)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct stat stat;
+	int r;
 
 	/* Not to hang on a FIFO that somebody put there; a regular file does not care. */
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -73,10 +83,9 @@ int belay__open_trusted(const char *path, struct belay_error *reterr)
 		return belay__fail(reterr, -errno, "cannot examine %s: %s", path, strerror(errno));
 	if (!S_ISREG(stat.st_mode))
 		return belay__fail(reterr, -EINVAL, "%s is not a regular file", path);
-	if (stat.st_uid != 0 && stat.st_uid != geteuid())
-		return belay__fail(reterr, -EPERM,
-			"%s belongs to uid %u; it must belong to root or uid %u", path, stat.st_uid,
-			geteuid());
+	r = check_owner(path, stat.st_uid, reterr);
+	if (r < 0)
+		return r;
 	if ((stat.st_mode & 022) != 0)
 		return belay__fail(reterr, -EPERM,
 			"%s can be written by others; run: chmod go-w %s", path, path);
@@ -111,31 +120,31 @@ int belay__open_append(const char *path, struct belay_error *reterr)
 	return TAKE_FD(fd);
 }
 
-/* Makes one directory of MODE, whatever the umask. 0, -EEXIST, or another negative errno. */
-static int make_dir(int parent, const char *name, mode_t mode)
+int belay__make_dir(const char *path, mode_t mode)
 {
 	_cleanup_close_ int fd = -EBADF;
 
-	if (mkdirat(parent, name, 0700) < 0)
+	if (mkdir(path, 0700) < 0)
 		return -errno;
 	if (mode == 0700)
 		return 0;
-	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	return fchmod(fd, mode) < 0 ? -errno : 0;
 }
 
-/* Makes the parent directories of PATH that are missing. PATH is cut at each '/' and mended again. */
+/* Makes the parent directories of PATH that are missing. PATH is cut at each '/' and mended
+ * again. */
 static int make_parents(char *path)
 {
 	for (char *slash = path; (slash = strchr(slash + 1, '/')) != NULL;) {
-		struct stat stat;
+		struct stat status;
 		int r = 0;
 
 		*slash = '\0';
-		if (fstatat(AT_FDCWD, path, &stat, 0) < 0)
-			r = errno == ENOENT ? make_dir(AT_FDCWD, path, 0755) : -errno;
+		if (stat(path, &status) < 0)
+			r = errno == ENOENT ? belay__make_dir(path, 0755) : -errno;
 		*slash = '/';
 		if (r < 0 && r != -EEXIST)
 			return r;
@@ -152,11 +161,7 @@ static int check_private_dir(const char *path, struct belay_error *reterr)
 	if (!S_ISDIR(stat.st_mode))
 		return belay__fail(reterr, -ENOTDIR,
 			"%s is not a directory; move it away or choose another path", path);
-	if (stat.st_uid != 0 && stat.st_uid != geteuid())
-		return belay__fail(reterr, -EPERM,
-			"%s belongs to uid %u; it must belong to root or uid %u", path, stat.st_uid,
-			geteuid());
-	return 0;
+	return check_owner(path, stat.st_uid, reterr);
 }
 
 int belay__make_private_dir(const char *path, struct belay_error *reterr)
@@ -175,7 +180,7 @@ int belay__make_private_dir(const char *path, struct belay_error *reterr)
 
 	r = make_parents(copy);
 	if (r >= 0)
-		r = make_dir(AT_FDCWD, copy, 0700);
+		r = belay__make_dir(copy, 0700);
 	if (r < 0 && r != -EEXIST)
 		return belay__fail(reterr, r, "cannot make directory %s: %s", copy, strerror(-r));
 	return check_private_dir(copy, reterr);

@@ -225,8 +225,8 @@ int belay__json_parse(const char *bytes, size_t len, struct belay__json *ret_val
 	return -EINVAL;
 }
 
-/* Takes the next element of an array, or the next member with its key as it is written. The cursor is the offset
- * behind the comma that follows what was taken last. */
+/* Takes the next element of an array, or the next member with its key as it is written. The cursor
+ * is the offset behind the comma that follows what was taken last. */
 static int next_raw(const struct belay__json *container, enum belay__json_kind kind, size_t *cursor,
 	struct belay__json *ret_key, struct belay__json *ret_value)
 {
@@ -264,7 +264,8 @@ static unsigned hex4(const char *digits)
 	return value;
 }
 
-/* Decodes the \u escape whose digits begin at *AT. Half a surrogate pair stands for no character: U+FFFD. */
+/* Decodes the \u escape whose digits begin at *AT. Half a surrogate pair stands for no character:
+ * U+FFFD. */
 static unsigned decode_u(const char **at, const char *end)
 {
 	unsigned code = hex4(*at), low;

@@ -177,7 +177,8 @@ static void what_rfc_8259_refuses_is_refused_at_its_first_bad_byte(void **state)
 	assert_int_equal(belay__json_parse("\"\\\0\"", 4, &untouched, NULL), -EINVAL);
 }
 
-/* Each beginning of a document lies at the end of its own memory, where a sanitizer sees a step too far. */
+/* Each beginning of a document lies at the end of its own memory, where a sanitizer sees a step too
+ * far. */
 static void a_cut_document_is_refused_within_its_bounds(void **state)
 {
 	static const char document[] =

@@ -21,7 +21,8 @@
 #define RWF_NOWAIT 8
 #endif
 
-/* A line no longer than PIPE_BUF is written whole or not at all, also when several processes share the pipe. */
+/* A line no longer than PIPE_BUF is written whole or not at all, also when several processes share
+ * the pipe. */
 #define LINE_SIZE 4096
 
 enum place { PLACE_TERMINAL, PLACE_JOURNAL, PLACE_OTHER };
@@ -68,7 +69,8 @@ void belay__log_init(const char *program, enum belay__log_format format)
 		the_log.place = PLACE_TERMINAL;
 }
 
-/* stderr is shared with others, so it is not made non-blocking; each write asks for that by itself. */
+/* stderr is shared with others, so it is not made non-blocking; each write asks for that by
+ * itself. */
 static ssize_t write_now(const char *line, size_t len)
 {
 	const struct iovec vector = { .iov_base = (void *)(uintptr_t)line, .iov_len = len };
@@ -78,7 +80,8 @@ static ssize_t write_now(const char *line, size_t len)
 	if (the_log.type == S_IFSOCK)
 		return send(STDERR_FILENO, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	/* A pipe without a reader would raise SIGPIPE, and one without room for a line could block. */
+	/* A pipe without a reader would raise SIGPIPE, and one without room for a line could
+	 * block. */
 	if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0 ||
 		(ready.revents & (POLLERR | POLLHUP)) != 0)
 		return -1;

@@ -1,6 +1,7 @@
 /* missing.h - kernel interfaces newer than Debian 12's headers
  *
- * Each is used when the running kernel has it and done without when it refuses; tests force the refusal.
+ * Each is used when the running kernel has it and done without when it refuses; tests force the
+ * refusal.
  */
 #pragma once
 

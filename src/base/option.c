@@ -83,7 +83,8 @@ static int fail_choice(const struct belay__option *row, const char *dashes, cons
 		buffer);
 }
 
-/* Says that VALUE lies outside the row's bounds, in the unit in which values of its kind are written. */
+/* Says that VALUE lies outside the row's bounds, in the unit in which values of its kind are
+ * written. */
 static int fail_range(const struct belay__option *row, const char *dashes, const char *value,
 	struct belay_error *reterr)
 {
@@ -272,7 +273,8 @@ static int read_long(struct reading *reading, const char *word)
 	return fail_unknown(reading, name);
 }
 
-/* Reads the letters behind one dash: flags may share it, and the first that takes a value takes the rest. */
+/* Reads the letters behind one dash: flags may share it, and the first that takes a value takes the
+ * rest. */
 static int read_letters(struct reading *reading, const char *letters)
 {
 	for (; *letters != '\0'; letters++) {
@@ -294,7 +296,8 @@ static int read_letters(struct reading *reading, const char *letters)
 	return 0;
 }
 
-/* Reads the next word of argv if it is an option. 1 when it was, 0 when it is none, negative on failure. */
+/* Reads the next word of argv if it is an option. 1 when it was, 0 when it is none, negative on
+ * failure. */
 static int read_option(struct reading *reading)
 {
 	const char *word = reading->argv[reading->at];
@@ -326,7 +329,8 @@ int belay__options_parse(const struct belay__option *table, size_t count, void *
 			reading.at++;
 			continue;
 		}
-		/* Moves to a place that was read already: there are never more words than were looked at. */
+		/* Moves to a place that was read already: there are never more words than were
+		 * looked at. */
 		argv[++words] = argv[reading.at++];
 	}
 	if (words + 1 < argc)

@@ -9,33 +9,6 @@
 /* Options wider than this put their help on the next line. */
 #define WIDEST 34
 
-/* The largest unit that shows NS without a fraction. */
-static void show_duration(uint64_t ns, struct belay__text *text)
-{
-	static const struct {
-		uint64_t ns;
-		const char *name;
-	} units[] = {
-		{ 86400 * BELAY__NS_PER_S, "d" },
-		{ 3600 * BELAY__NS_PER_S, "h" },
-		{ 60 * BELAY__NS_PER_S, "m" },
-		{ BELAY__NS_PER_S, "s" },
-		{ BELAY__NS_PER_MS, "ms" },
-		{ BELAY__NS_PER_US, "us" },
-		{ 1, "ns" },
-	};
-	size_t i = 0;
-
-	if (ns == 0) {
-		belay__text_add(text, "0");
-		return;
-	}
-	while (ns % units[i].ns != 0)
-		i++;
-	belay__text_add_u64(text, ns / units[i].ns);
-	belay__text_add(text, units[i].name);
-}
-
 void belay__option_show(const struct belay__option *row, const void *options,
 	struct belay__text *text)
 {
@@ -49,7 +22,7 @@ void belay__option_show(const struct belay__option *row, const void *options,
 		belay__text_add_u64(text, *(const uint64_t *)member);
 		break;
 	case BELAY__OPTION_DURATION:
-		show_duration(*(const uint64_t *)member, text);
+		belay__text_add_duration(text, *(const uint64_t *)member);
 		break;
 	case BELAY__OPTION_MS:
 		belay__text_add_u64(text, *(const uint64_t *)member / BELAY__NS_PER_MS);

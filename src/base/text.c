@@ -128,7 +128,8 @@ static uint64_t days_of_year(uint64_t year)
 	return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 366 : 365;
 }
 
-/* gmtime_r() opens the time zone file on its first call in glibc, which a caged process must not: hence by hand. */
+/* gmtime_r() opens the time zone file on its first call in glibc, which a caged process must not:
+ * hence by hand. */
 static struct date date_of(uint64_t days_since_1970)
 {
 	static const uint8_t days_of_month[12] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
@@ -179,7 +180,8 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* Reads the digits of BASE (at most ten) at *CURSOR and moves it behind them: -EINVAL when there is none. */
+/* Reads the digits of BASE (at most ten) at *CURSOR and moves it behind them: -EINVAL when there is
+ * none. */
 static int read_digits(const char **cursor, unsigned base, uint64_t *ret_value)
 {
 	const char *c = *cursor;
@@ -214,29 +216,45 @@ int belay__parse_u64(const char *string, uint64_t min, uint64_t max, uint64_t *r
 	return 0;
 }
 
+/* The units of durations, the largest first. */
+static const struct {
+	const char *name;
+	uint64_t ns;
+} units[] = {
+	{ "d", NS_PER_DAY },
+	{ "h", NS_PER_HOUR },
+	{ "m", NS_PER_MINUTE },
+	{ "s", BELAY__NS_PER_S },
+	{ "ms", BELAY__NS_PER_MS },
+	{ "us", BELAY__NS_PER_US },
+	{ "ns", 1 },
+};
+
 /* The length of the unit that STRING is, in nanoseconds, or 0. */
 static uint64_t unit_ns(const char *string)
 {
-	static const struct {
-		const char *name;
-		uint64_t ns;
-	} units[] = {
-		{ "ns", 1 },
-		{ "us", BELAY__NS_PER_US },
-		{ "ms", BELAY__NS_PER_MS },
-		{ "s", BELAY__NS_PER_S },
-		{ "m", NS_PER_MINUTE },
-		{ "h", NS_PER_HOUR },
-		{ "d", NS_PER_DAY },
-	};
-
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (strcmp(string, units[i].name) == 0)
 			return units[i].ns;
 	return 0;
 }
 
-/* Adds the decimals at DIGITS, in UNITs, to *NS. What lies below a nanosecond is refused, not rounded to a surprise. */
+void belay__text_add_duration(struct belay__text *text, uint64_t ns)
+{
+	size_t i = 0;
+
+	if (ns == 0) {
+		belay__text_add(text, "0");
+		return;
+	}
+	while (ns % units[i].ns != 0)
+		i++;
+	belay__text_add_u64(text, ns / units[i].ns);
+	belay__text_add(text, units[i].name);
+}
+
+/* Adds the decimals at DIGITS, in UNITs, to *NS. What lies below a nanosecond is refused, not
+ * rounded to a surprise. */
 static int add_fraction(const char *digits, uint64_t unit, uint64_t *ns)
 {
 	for (; is_digit(*digits); digits++) {

@@ -182,6 +182,41 @@ static void numbers_are_read_whole_and_in_bounds(void **state)
 	}
 }
 
+static void a_duration_is_written_as_it_is_read(void **state)
+{
+	static const struct {
+		uint64_t ns;
+		const char *text;
+	} cases[] = {
+		{ 0, "0" },
+		{ 1, "1ns" },
+		{ 999, "999ns" },
+		{ 1000, "1us" },
+		{ 1001, "1001ns" },
+		{ 250 * BELAY__NS_PER_MS, "250ms" },
+		{ 1500 * BELAY__NS_PER_MS, "1500ms" },
+		{ 59 * BELAY__NS_PER_S, "59s" },
+		{ 60 * BELAY__NS_PER_S, "1m" },
+		{ 90 * BELAY__NS_PER_S, "90s" },
+		{ 3600 * BELAY__NS_PER_S, "1h" },
+		{ 86400 * BELAY__NS_PER_S, "1d" },
+		{ UINT64_MAX, "18446744073709551615ns" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct belay__text text;
+		char buffer[32];
+		uint64_t ns;
+
+		belay__text_init(&text, buffer, sizeof(buffer));
+		belay__text_add_duration(&text, cases[i].ns);
+		assert_string_equal(buffer, cases[i].text);
+		assert_int_equal(belay__parse_duration(buffer, &ns), 0);
+		assert_int_equal(ns, cases[i].ns);
+	}
+}
+
 static void durations_carry_their_unit(void **state)
 {
 	static const struct {
@@ -313,7 +348,7 @@ static void distance_counts_single_edits(void **state)
 
 	assert_int_equal(belay__text_distance("", "", 3), 0);
 	assert_int_equal(belay__text_distance("threshold", "threshold", 3), 0);
-	assert_int_equal(belay__text_distance("treshold", "threshold", 3), 1);
+	assert_int_equal(belay__text_distance("capacit", "capacity", 3), 1);
 	assert_int_equal(belay__text_distance("kitten", "sitting", 3), 3);
 	assert_int_equal(belay__text_distance("kitten", "sitting", 2), 3);
 	assert_int_equal(belay__text_distance("", "abc", 3), 3);
@@ -335,6 +370,7 @@ int main(void)
 		cmocka_unit_test(ages_have_two_units_at_the_most),
 		cmocka_unit_test(times_agree_with_the_calendar),
 		cmocka_unit_test(numbers_are_read_whole_and_in_bounds),
+		cmocka_unit_test(a_duration_is_written_as_it_is_read),
 		cmocka_unit_test(durations_carry_their_unit),
 		cmocka_unit_test(modes_are_octal_with_or_without_a_prefix),
 		cmocka_unit_test(truth_has_four_words),

@@ -32,8 +32,8 @@ static bool nobody_listens(int error)
 	return error == ENOENT || error == ECONNREFUSED;
 }
 
-/* Replaces the connection by one to the first path that accepts it; on failure the old one stays. Of several reasons
- * the one is kept that says more than that nobody is there. */
+/* Replaces the connection by one to the first path that accepts it; on failure the old one stays.
+ * Of several reasons the one is kept that says more than that nobody is there. */
 static int connect_anew(struct belay *belay, uint64_t now_ns)
 {
 	struct belay__connection connection = BELAY__NO_CONNECTION;
@@ -112,7 +112,8 @@ struct belay *belay_open(const char *socket)
 	return belay;
 }
 
-/* The handle came here with the memory of a parent. The copied descriptor is closed; the parent keeps its own. */
+/* The handle came here with the memory of a parent. The copied descriptor is closed; the parent
+ * keeps its own. */
 static cold void start_anew_in_child(struct belay *belay, uint64_t now_ns)
 {
 	belay__connection_close(&belay->connection);
@@ -173,7 +174,8 @@ static bool wants_to_reconnect(const struct belay *belay, struct belay_outcome o
 		outcome.reason == BELAY_DROP_NO_OBSERVER || outcome.reason == BELAY_DROP_PEER_GONE;
 }
 
-/* BYTES were not sent, with OUTCOME. Reconnects when it is time for that and sends them once more. */
+/* BYTES were not sent, with OUTCOME. Reconnects when it is time for that and sends them once
+ * more. */
 static cold struct belay_outcome try_again(struct belay *belay, uint64_t now_ns,
 	const uint8_t bytes[static BELAY_FRAME_LEN], struct belay_outcome outcome)
 {
@@ -271,7 +273,8 @@ void belay_close(struct belay *belay)
 
 	if (belay == NULL)
 		return;
-	/* Whoever never beat is not known to the observer, and a child must not speak for its parent. */
+	/* Whoever never beat is not known to the observer, and a child must not speak for its
+	 * parent. */
 	if (belay->nonce != 0 && belay->connection.fd >= 0 && belay__fork_epoch_is(belay->epoch))
 		(void)belay__door_goodbye(belay->paths.path[belay->in_use], belay->nonce);
 
@@ -291,7 +294,8 @@ int belay_reconnect(struct belay *belay)
 	if (r < 0)
 		return r;
 
-	/* Asked for by name in a forked child, it goes on counting where the parent was, as VLP's client does. */
+	/* Asked for by name in a forked child, it goes on counting where the parent was, as VLP's
+	 * client does. */
 	belay->epoch = belay__fork_epoch();
 	belay->pid = (uint32_t)getpid();
 	belay->drops = 0;

@@ -8,8 +8,8 @@
 #include "beat/connection.h"
 #include "ipc/socket_path.h"
 
-/* How long a descriptor is believed to be the connection before it is looked at again, and how long a reconnect is not
- * tried again. */
+/* How long a descriptor is believed to be the connection before it is looked at again, and how long
+ * a reconnect is not tried again. */
 #define BELAY__CHECK_EVERY_NS     UINT64_C(1000000000)
 #define BELAY__RECONNECT_EVERY_NS UINT64_C(100000000)
 
@@ -25,9 +25,9 @@ struct belay {
 	uint64_t reconnect_not_before_ns;
 	uint32_t drops; /* in a row */
 	uint32_t reconnect_after;
-	bool on_any_drop; /* false: only "no observer" and "peer gone" lead to a reconnect */
-	bool must_connect; /* in a forked child, or after the descriptor was lost: whatever the policy says */
-	int absent_error; /* while there is no connection: why */
+	bool on_any_drop;  /* false: only "no observer" and "peer gone" lead to a reconnect */
+	bool must_connect; /* forked, or the descriptor was lost: whatever the policy says */
+	int absent_error;  /* while there is no connection: why */
 	uint64_t clock_regressions, fork_recoveries;
 
 	size_t in_use; /* index of the path that the connection leads to */

@@ -38,8 +38,8 @@ struct counts {
 	unsigned sends, others;
 };
 
-/* Runs the stopped child PID to its end and returns which system calls it made between the marks. Reading the clock is
- * one only where the kernel offers no better way, and then for everybody. */
+/* Runs the stopped child PID to its end and returns which system calls it made between the marks.
+ * Reading the clock is one only where the kernel offers no better way, and then for everybody. */
 static struct counts count_syscalls(pid_t pid)
 {
 	struct counts counts = { 0 };

@@ -1,7 +1,9 @@
-/* connection.h - a datagram socket connected to an observer, that can be told from one that took its number
+/* connection.h - a datagram socket connected to an observer, that can be told from one that took
+ * its number
  *
- * A program may close descriptors that are not its own (closefrom(3)) and get the same number for something else. So the
- * socket's inode is kept, and nothing is closed here that is not the socket that was made here.
+ * A program may close descriptors that are not its own (closefrom(3)) and get the same number for
+ * something else. So the socket's inode is kept, and nothing is closed here that is not the socket
+ * that was made here.
  */
 #pragma once
 
@@ -17,11 +19,13 @@ struct belay__connection {
 
 #define BELAY__NO_CONNECTION ((struct belay__connection){ .fd = -EBADF })
 
-/* Connects a non-blocking, close-on-exec datagram socket to PATH. 0, or a negative errno with *ret untouched: -ENOENT and
- * -ECONNREFUSED when nobody listens, -EMFILE and -ENFILE, -ENAMETOOLONG, or connect(2)'s. */
+/* Connects a non-blocking, close-on-exec datagram socket to PATH. 0, or a negative errno with *ret
+ * untouched: -ENOENT and -ECONNREFUSED when nobody listens, -EMFILE and -ENFILE, -ENAMETOOLONG, or
+ * connect(2)'s. */
 int belay__connection_open(const char *path, struct belay__connection *ret);
 
-/* Whether the descriptor is still the socket that was made. One system call; false without a connection. */
+/* Whether the descriptor is still the socket that was made. One system call; false without a
+ * connection. */
 bool belay__connection_is_ours(const struct belay__connection *connection);
 
 /* Closes the socket, unless somebody else has its number by now, and forgets it. Keeps errno. */

@@ -30,7 +30,8 @@ static int clean_up(void **state)
 	return 0;
 }
 
-/* A foreign socket takes FD's number, as after closefrom(3) and a socket(2) of the program. Returns its other end. */
+/* A foreign socket takes FD's number, as after closefrom(3) and a socket(2) of the program. Returns
+ * its other end. */
 static int take_over(int fd)
 {
 	int pair[2];

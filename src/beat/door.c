@@ -29,7 +29,8 @@ static int connect_to_door(int fd, const char *socket_path)
 	}
 }
 
-/* The packet stays with the observer when the socket is closed; the kernel vouches for its sender. */
+/* The packet stays with the observer when the socket is closed; the kernel vouches for its
+ * sender. */
 static int say(const char *socket_path, const struct belay__hello *hello)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

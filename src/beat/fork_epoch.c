@@ -43,7 +43,8 @@ int belay__fork_epoch_init(void)
 	if (belay__fork_word == NULL && make_page() < 0)
 		return -ENOMEM;
 
-	/* Registered twice by two threads it empties an empty word; a lock could be held across a fork. */
+	/* Registered twice by two threads it empties an empty word; a lock could be held across a
+	 * fork. */
 	if (!registered) {
 		if (pthread_atfork(NULL, NULL, empty_word) != 0)
 			return -EAGAIN;

@@ -1,8 +1,9 @@
 /* fork_epoch.h - a number that is different in a forked child
  *
- * The process has one epoch, held in a page that the kernel empties in every copy of the address space: so also a child
- * of a raw clone(2), which runs no fork handler, notices. Where the kernel cannot do that, a fork handler empties it.
- * A child of vfork(2) shares its parent's memory and so its epoch; it may do no more than exec or exit anyway.
+ * The process has one epoch, held in a page that the kernel empties in every copy of the address
+ * space: so also a child of a raw clone(2), which runs no fork handler, notices. Where the kernel
+ * cannot do that, a fork handler empties it. A child of vfork(2) shares its parent's memory and so
+ * its epoch; it may do no more than exec or exit anyway.
  */
 #pragma once
 
@@ -10,14 +11,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The page's first word: the epoch, or 0 when it was emptied. NULL before belay__fork_epoch_init(). */
+/* The page's first word: the epoch, or 0 when it was emptied. NULL before
+ * belay__fork_epoch_init(). */
 extern _Atomic uint32_t *_Atomic belay__fork_word;
 
 /* Makes the page and registers the handler, once per process; any thread may call it at any time.
  * 0, -ENOMEM, or -EAGAIN when the handler could not be registered. */
 int belay__fork_epoch_init(void);
 
-/* This process's epoch, never 0; one that was emptied is given a new value, one that no ancestor had. */
+/* This process's epoch, never 0; one that was emptied is given a new value, one that no ancestor
+ * had. */
 uint32_t belay__fork_epoch(void);
 
 /* Whether this is still the process whose epoch was EPOCH. One load: no system call, no lock. */

@@ -244,7 +244,7 @@ int belay__ask_lines(struct belay__ask *ask, enum belay__hello_type type, const 
 
 	while (r >= 0) {
 		uint64_t packet_ns = belay__clock_ns(CLOCK_MONOTONIC) + BELAY__ASK_PACKET_NS;
-		struct belay__answer answer;
+		struct belay__answer answer = { .code = 0 };
 
 		r = belay__ask_hear(ask, packet_ns < end_ns ? packet_ns : end_ns, &answer, reterr);
 		if (r < 0)

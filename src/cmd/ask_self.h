@@ -13,7 +13,8 @@
 struct belay__self {
 	size_t len;
 	char bytes[BELAY__HELLO_PACKET_MAX];
-	struct belay__json object; /* inside of `bytes` */
+	struct belay__json
+		object; /* inside of `bytes`; set on success only, and the functions below need it */
 };
 
 /* Asks the observer on ASK about itself. 0 or a negative errno with a sentence. */

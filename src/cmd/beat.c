@@ -56,7 +56,7 @@ static int beat(const char *socket, const struct belay__hello *hello, bool *ret_
 {
 	static struct belay__ask ask;
 	uint64_t deadline_ns = belay__clock_ns(CLOCK_MONOTONIC) + WITHIN_NS;
-	struct belay__answer answer;
+	struct belay__answer answer = { .code = 0 };
 	int r = belay__ask_open(&ask, socket, deadline_ns, reterr);
 
 	if (r < 0)

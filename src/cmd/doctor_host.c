@@ -74,7 +74,7 @@ static bool tells_exits(void)
 		_exit(7);
 	}
 	fd = pidfd_of(child);
-	hold_end = belay__close(hold_end);
+	(void)belay__close(TAKE_FD(hold_end));
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	return fd >= 0 && ioctl(fd, BELAY__PIDFD_GET_INFO, &info) == 0 &&

@@ -230,8 +230,8 @@ void belay__check_state(struct belay__patient *patient, struct belay__findings *
 
 void belay__check_events(struct belay__patient *patient, struct belay__findings *findings)
 {
-	uint64_t lost = belay__self_number(&patient->self, "events_lost", 0);
 	struct statvfs disk;
+	uint64_t lost;
 	char path[512];
 
 	if (!patient->there) {
@@ -245,6 +245,7 @@ void belay__check_events(struct belay__patient *patient, struct belay__findings 
 			"events are not kept: belay events shows nothing of the past");
 		return;
 	}
+	lost = belay__self_number(&patient->self, "events_lost", 0);
 	if (lost > 0)
 		belay__found(findings, BELAY__LEVEL_WARN, "make room on that disk",
 			"%llu events could not be written to %s", (unsigned long long)lost, path);

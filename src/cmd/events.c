@@ -95,7 +95,7 @@ static int run(int argc, char **argv)
 {
 	struct options options = { .count = 20 };
 	static struct belay__output output;
-	static struct belay__ask ask = { .fd = -EBADF };
+	static struct belay__ask ask;
 	struct belay__events events = { .output = &output };
 	struct belay_error absent;
 	int r, exit_code;
@@ -104,6 +104,7 @@ static int run(int argc, char **argv)
 		    &exit_code) < 0)
 		return exit_code;
 	events.json = options.json;
+	ask.fd = -EBADF;
 	belay__output_start(&output, STDOUT_FILENO);
 
 	r = find(&options, &ask, &events, &absent);

@@ -44,7 +44,7 @@ static int listen_to(struct belay__events *events, struct belay__ask *ask,
 	struct belay_error *reterr)
 {
 	uint64_t patience_ns = SECOND_LOOK_NS;
-	struct belay__answer answer;
+	struct belay__answer answer = { .code = 0 };
 	int r;
 
 	for (;;) {

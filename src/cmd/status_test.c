@@ -493,7 +493,7 @@ static void live_draws_in_place_on_a_terminal(void **state)
 	struct test_answer how = { .answer = answer_until, .data = &life };
 	_cleanup_close_ int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave = -EBADF;
 	char drawn[4096];
-	ssize_t len;
+	ssize_t n, len = 0;
 	(void)state;
 
 	assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
@@ -502,8 +502,10 @@ static void live_draws_in_place_on_a_terminal(void **state)
 	how.out_fd = slave;
 	test_run(&run, &door, &how, WORDS("status", "--live"));
 	assert_int_equal(run.exit, 0);
-	len = read(terminal, drawn, sizeof(drawn) - 1);
-	assert_true(len > 0);
+	/* The kernel hands over what was drawn piece by piece; with nobody left to draw, reading ends with an error. */
+	slave = belay__close(slave);
+	while ((n = read(terminal, drawn + len, sizeof(drawn) - 1 - (size_t)len)) > 0)
+		len += n;
 	drawn[len] = '\0';
 	assert_non_null(strstr(drawn, "\033[2A\r\033[J"));
 	assert_true(len > 5 && memcmp(drawn + len - 5, "\033[?7h", 5) == 0);

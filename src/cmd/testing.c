@@ -100,7 +100,8 @@ void test_send(int fd, enum belay__hello_part part, int code, const char *text)
 __attribute__((noreturn)) static void be_child(const struct test_door *door, int out_fd, int err_fd,
 	const char *const *words)
 {
-	char *argv[16] = { "belay" };
+	static char program[] = "belay";
+	char *argv[16] = { program };
 	int argc = 1, before, code;
 
 	for (; words[argc - 1] != NULL; argc++) {
@@ -187,11 +188,11 @@ void test_run(struct test_run *run, struct test_door *door, const struct test_an
 	_cleanup_close_ int out_fd = memfd_create("out", MFD_CLOEXEC),
 			    err_fd = memfd_create("err", MFD_CLOEXEC);
 	_cleanup_close_ int alive = -EBADF;
-	int ends[2], status;
+	int ends[2] = { -EBADF, -EBADF }, status;
 
 	assert_true(out_fd >= 0 && err_fd >= 0 && pipe2(ends, O_CLOEXEC) == 0);
 	alive = ends[0];
-	*run = (struct test_run){ .exit = -1 };
+	memset(run, 0, sizeof(*run));
 	child_pid = fork();
 	assert_true(child_pid >= 0);
 	if (child_pid == 0) {

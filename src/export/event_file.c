@@ -14,11 +14,13 @@
 #include "base/file.h"
 #include "base/json.h"
 
-/* An event is far shorter; what is longer was not written by us, and is skipped as torn ones are. */
+/* An event is far shorter; what is longer was not written by us, and is skipped as torn ones
+ * are. */
 #define LONGEST_LINE 32768
 #define LONGEST_PATH 2048
 
-/* Whether the last of SIZE bytes in FD is a newline. FD is open for writing only: its file is opened once more to look. */
+/* Whether the last of SIZE bytes in FD is a newline. FD is open for writing only: its file is
+ * opened once more to look. */
 static bool ends_whole(int fd, off_t size)
 {
 	_cleanup_close_ int readable = -EBADF;
@@ -119,7 +121,8 @@ int belay__event_file_rotate(const char *path, struct belay_error *reterr)
 	return belay__event_file_open(path, reterr);
 }
 
-/* The files of one PATH, newest first, as they were when they were opened: what is appended later is not looked at. */
+/* The files of one PATH, newest first, as they were when they were opened: what is appended later
+ * is not looked at. */
 struct generation {
 	int fd;
 	off_t size;
@@ -199,7 +202,8 @@ static bool is_event(const char *line, size_t len)
 	return len >= 2 && line[0] == '{' && belay__json_parse(line, len, &value, NULL) >= 0;
 }
 
-/* Gives all events of FILE but the first SKIP to EACH (NULL: counts only). Returns how many there are without SKIP. */
+/* Gives all events of FILE but the first SKIP to EACH (NULL: counts only). Returns how many there
+ * are without SKIP. */
 static uint64_t walk(const struct generation *file, char *bytes, uint64_t skip,
 	void (*each)(void *data, const char *line, size_t len), void *data)
 {
@@ -222,8 +226,8 @@ static uint64_t walk(const struct generation *file, char *bytes, uint64_t skip,
 	return count;
 }
 
-/* Opens NAME as one more generation behind the COUNT already open. 1, 0 when there is none or it is already among them
- * (it was moved while we were looking), or a negative errno. */
+/* Opens NAME as one more generation behind the COUNT already open. 1, 0 when there is none or it is
+ * already among them (it was moved while we were looking), or a negative errno. */
 static int open_generation(const char *name, struct generation *files, unsigned count)
 {
 	_cleanup_close_ int fd = open(name,
@@ -246,7 +250,8 @@ static int open_generation(const char *name, struct generation *files, unsigned 
 	return 1;
 }
 
-/* Opens all files of PATH, newest first. Returns how many, or a negative errno with none left open. */
+/* Opens all files of PATH, newest first. Returns how many, or a negative errno with none left
+ * open. */
 static int open_generations(const char *path, struct generation files[static BELAY__EVENT_FILES])
 {
 	unsigned count = 0;
@@ -280,7 +285,8 @@ int64_t belay__event_file_tail(const char *path, uint64_t count,
 		return files_open;
 	bytes = calloc(1, LONGEST_LINE);
 
-	/* Count from the newest file back to the one in which the first wanted event lies, then give from there on. */
+	/* Count from the newest file back to the one in which the first wanted event lies, then
+	 * give from there on. */
 	for (oldest = 0; bytes != NULL && oldest < files_open && found < count; oldest++)
 		found += walk(&files[oldest], bytes, 0, NULL, NULL);
 	for (int i = oldest - 1; bytes != NULL && i >= 0; i--)

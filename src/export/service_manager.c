@@ -12,7 +12,8 @@
 #include "base/fd.h"
 #include "base/text.h"
 
-/* A socket connected to the one called NAME: a path, or '@' and a name without one. Negative errno on failure. */
+/* A socket connected to the one called NAME: a path, or '@' and a name without one. Negative errno
+ * on failure. */
 static int connect_to(const char *name)
 {
 	_cleanup_close_ int fd = -EBADF;

@@ -3,7 +3,8 @@
 #include <signal.h>
 #include <stddef.h>
 
-/* By hand, because musl has no sigabbrev_np(). Numbers differ between architectures, so the headers say them. */
+/* By hand, because musl has no sigabbrev_np(). Numbers differ between architectures, so the headers
+ * say them. */
 /* clang-format off */
 #define ROW(signal_) { #signal_, signal_ }
 static const struct {

@@ -17,7 +17,8 @@ enum { PATH_ROOM = 1024 };
 
 enum hierarchy { UNIFIED, FREEZER, HIERARCHIES };
 
-/* Where each hierarchy is mounted on nearly all hosts, and how the mount table tells it otherwise. */
+/* Where each hierarchy is mounted on nearly all hosts, and how the mount table tells it
+ * otherwise. */
 static const struct {
 	const char *usual[2];
 	long magic;
@@ -29,7 +30,8 @@ static const struct {
 		"freezer" },
 };
 
-/* Each of those that read lines has a buffer of 4 KiB; inlined into one function they would be on the stack together. */
+/* Each of those that read lines has a buffer of 4 KiB; inlined into one function they would be on
+ * the stack together. */
 __attribute__((noinline)) static int find_in_mounts(enum hierarchy hierarchy, char *point,
 	size_t size)
 {
@@ -64,7 +66,8 @@ static int find_mount(enum hierarchy hierarchy, char *point, size_t size)
 	return find_in_mounts(hierarchy, point, size);
 }
 
-/* PATH leads out of the tree that we see (another cgroup namespace): its files are not where we would look. */
+/* PATH leads out of the tree that we see (another cgroup namespace): its files are not where we
+ * would look. */
 static bool leads_outside(const char *path, size_t len)
 {
 	return len >= 3 && memcmp(path, "/..", 3) == 0 && (len == 3 || path[3] == '/');
@@ -106,8 +109,9 @@ __attribute__((noinline)) static int find_path(int procfd, enum hierarchy hierar
 	return r < 0 ? r : -ENOENT;
 }
 
-/* Reads FILE of the process's cgroup in HIERARCHY. Bytes read; -ENOENT when it is in no such hierarchy or at its root, where
- * there are no such files; -ENXIO when its cgroup or the hierarchy's mount is not to be found; another negative errno. */
+/* Reads FILE of the process's cgroup in HIERARCHY. Bytes read; -ENOENT when it is in no such
+ * hierarchy or at its root, where there are no such files; -ENXIO when its cgroup or the
+ * hierarchy's mount is not to be found; another negative errno. */
 static ssize_t read_cgroup_file(int procfd, enum hierarchy hierarchy, const char *file, char *bytes,
 	size_t size)
 {

@@ -67,17 +67,13 @@ static void look_at_waiting(int procfd, struct belay__evidence *evidence)
 /* One look. 0, -ESRCH, or another negative errno when nothing about the process can be read. */
 static int look(pid_t pid, uint64_t start_ticks, uint64_t now_ns, struct belay__evidence *evidence)
 {
-	_cleanup_close_ int procfd = belay__proc_open(pid);
 	struct belay__stat stat;
-	int r;
+	_cleanup_close_ int procfd = belay__proc_open_stat(pid, start_ticks, &stat);
 
 	*evidence = (struct belay__evidence){ .syscall_nr = -1, .looked_ns = now_ns };
 	if (procfd < 0)
 		return procfd;
-	r = belay__proc_stat_at(procfd, "stat", &stat);
-	if (r < 0)
-		return r;
-	if (stat.start_ticks != start_ticks || belay__stat_ended(&stat))
+	if (belay__stat_ended(&stat))
 		return -ESRCH;
 
 	evidence->state = stat.state;
@@ -109,8 +105,9 @@ int belay__evidence_look(pid_t pid, uint64_t start_ticks, uint64_t now_ns,
 	return r == 0 && evidence.runnable > 0 && !is_held(&evidence);
 }
 
-/* Time for which threads have been waiting for a CPU and still are. The kernel adds a wait to its count when it ends; so when
- * no thread was put on a CPU between the looks, whoever was runnable at both has run or waited all the time. */
+/* Time for which threads have been waiting for a CPU and still are. The kernel adds a wait to its
+ * count when it ends; so when no thread was put on a CPU between the looks, whoever was runnable at
+ * both has run or waited all the time. */
 static uint64_t pending_ns(const struct belay__evidence *first,
 	const struct belay__evidence *second, uint64_t apart_ns, uint64_t cpu_ns)
 {

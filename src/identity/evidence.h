@@ -1,8 +1,9 @@
 /* evidence.h - why a process is silent: what can be seen of it from outside
  *
- * A fixed record, filled from /proc in one or two looks. What could not be read is not in `seen` and is said so; nothing
- * is guessed. The first look costs a few reads; the second, at least BELAY__LOOK_APART_NS later, is wanted only when a thread
- * was found runnable, to tell starved (it waits for a CPU) from spinning.
+ * A fixed record, filled from /proc in one or two looks. What could not be read is not in `seen`
+ * and is said so; nothing is guessed. The first look costs a few reads; the second, at least
+ * BELAY__LOOK_APART_NS later, is wanted only when a thread was found runnable, to tell starved (it
+ * waits for a CPU) from spinning.
  */
 #pragma once
 
@@ -34,10 +35,10 @@ struct belay__evidence {
 	uint32_t threads;
 	uint32_t runnable;        /* threads in state R at the last look */
 	uint32_t uninterruptible; /* threads in state D */
-	uint32_t pressure_milli; /* cpu "some" avg10 of its cgroup or the host, in thousandths of the time */
-	char state;              /* of the main thread: R S D T t Z ... */
-	uint8_t frozen;          /* 1: cgroup v1 freezer, 2: cgroup v2 */
-	char wchan[34];          /* of the main thread, "" when unknown or when it waits nowhere */
+	uint32_t pressure_milli;  /* CPU "some" avg10 of its cgroup or the host, in thousandths */
+	char state;               /* of the main thread: R S D T t Z ... */
+	uint8_t frozen;           /* 1: cgroup v1 freezer, 2: cgroup v2 */
+	char wchan[34];           /* of the main thread, "" when unknown or when it waits nowhere */
 
 	/* What the second look continues; nobody else's business. */
 	uint64_t looked_ns;
@@ -45,14 +46,16 @@ struct belay__evidence {
 	uint8_t scheduled;
 };
 
-/* First look at PID, whose start time must be START_TICKS. 1: a second look is wanted; 0: this is all (with no bit in `seen`
- * when the process is hidden from us); -ESRCH: it has ended (or is another process by now). Reads at most 64 threads. Never
- * waits for the process: nothing is read that takes a lock which a stuck process may hold. */
+/* First look at PID, whose start time must be START_TICKS. 1: a second look is wanted; 0: this is
+ * all (with no bit in `seen` when the process is hidden from us); -ESRCH: it has ended (or is
+ * another process by now). Reads at most 64 threads. Never waits for the process: nothing is read
+ * that takes a lock which a stuck process may hold. */
 int belay__evidence_look(pid_t pid, uint64_t start_ticks, uint64_t now_ns,
 	struct belay__evidence *ret_evidence);
 
-/* Second look at the same process: completes EVIDENCE, which the first look filled; all but the sums between the looks is then
- * as of now. 0 or -ESRCH, which leaves EVIDENCE alone. Threads that came or went between the looks make the sums unknown: a
- * process that gets no CPU neither starts nor ends any. */
+/* Second look at the same process: completes EVIDENCE, which the first look filled; all but the
+ * sums between the looks is then as of now. 0 or -ESRCH, which leaves EVIDENCE alone. Threads that
+ * came or went between the looks make the sums unknown: a process that gets no CPU neither starts
+ * nor ends any. */
 int belay__evidence_look_again(pid_t pid, uint64_t start_ticks, uint64_t now_ns,
 	struct belay__evidence *evidence);

@@ -152,7 +152,8 @@ static bool schedule_is_known(pid_t pid)
 		schedstat.slices > 0;
 }
 
-/* Whether the process sits on the CPU and under the policy that it asked for: it spins then, and asks for no more. */
+/* Whether the process sits on the CPU and under the policy that it asked for: it spins then, and
+ * asks for no more. */
 static void wait_until_it_spins(const struct child *child, int policy)
 {
 	uint64_t until_ns = now_ns() + TEST_WITHIN_NS;

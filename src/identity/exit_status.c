@@ -9,17 +9,11 @@
 
 int belay__read_exit_status(pid_t pid, uint64_t start_ticks, int *ret_wait_status)
 {
-	_cleanup_close_ int procfd = belay__proc_open(pid);
 	struct belay__stat stat;
-	int r;
+	_cleanup_close_ int procfd = belay__proc_open_stat(pid, start_ticks, &stat);
 
 	if (procfd < 0)
 		return procfd;
-	r = belay__proc_stat_at(procfd, "stat", &stat);
-	if (r < 0)
-		return r;
-	if (stat.start_ticks != start_ticks)
-		return -ESRCH;
 	if (!belay__stat_ended(&stat))
 		return -EAGAIN;
 

@@ -38,7 +38,8 @@ static int open_pidfd(pid_t pid)
 	return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
 }
 
-/* Reads what can be read; what cannot stays unknown. Only -ESRCH and a lack of descriptors are errors. */
+/* Reads what can be read; what cannot stays unknown. Only -ESRCH and a lack of descriptors are
+ * errors. */
 static int read_facts(struct belay__identity *identity)
 {
 	struct belay__stat stat = { 0 };
@@ -73,7 +74,8 @@ int belay__identity_open(pid_t pid, bool want_pidfd, struct belay__identity *ret
 	if (r < 0)
 		return r;
 
-	/* Only now is it certain that all of it was about one process: it had the number from the first read to the last. */
+	/* Only now is it certain that all of it was about one process: it had the number from the
+	 * first read to the last. */
 	identity.pidfd = pidfd;
 	if (pidfd >= 0 || identity.start_ticks != 0) {
 		r = belay__identity_alive(&identity);

@@ -1,7 +1,8 @@
 /* identity.h - one process, for certain: a number that cannot be recycled under us
  *
- * The record that all parts of Belay share. The pidfd is opened first and the start time read after it, while the pidfd
- * still says "alive": then number, start time and pidfd belong together for ever.
+ * The record that all parts of Belay share. The pidfd is opened first and the start time read after
+ * it, while the pidfd still says "alive": then number, start time and pidfd belong together for
+ * ever.
  */
 #pragma once
 
@@ -18,12 +19,13 @@ struct belay__identity {
 	uid_t uid;            /* real; (uid_t)-1: could not be read */
 };
 
-/* Identifies the process that has number PID now. Opens a pidfd when WANT_PIDFD. 0 and *ret_identity, -ESRCH when it has
- * ended before all was read, or a negative errno (-EMFILE: no pidfd to be had; nothing is returned then). */
+/* Identifies the process that has number PID now. Opens a pidfd when WANT_PIDFD. 0 and
+ * *ret_identity, -ESRCH when it has ended before all was read, or a negative errno (-EMFILE: no
+ * pidfd to be had; nothing is returned then). */
 int belay__identity_open(pid_t pid, bool want_pidfd, struct belay__identity *ret_identity);
 
-/* Whether IDENTITY's process is still there: 1 alive, 0 ended, or a negative errno. By pidfd, else by start time
- * (-EINVAL when it has neither). A zombie has ended. */
+/* Whether IDENTITY's process is still there: 1 alive, 0 ended, or a negative errno. By pidfd, else
+ * by start time (-EINVAL when it has neither). A zombie has ended. */
 int belay__identity_alive(const struct belay__identity *identity);
 
 /* Closes the pidfd. */

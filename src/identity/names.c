@@ -63,7 +63,8 @@ void belay__make_name(const char *string, size_t len, char *name, size_t size)
 	if (len > size - 1)
 		len = size - 1;
 	for (size_t i = 0; i < len; i++) {
-		/* What may stand first may stand anywhere; what stands later is asked for behind a letter. */
+		/* What may stand first may stand anywhere; what stands later is asked for behind a
+		 * letter. */
 		char pair[2] = { 'a', string[i] };
 
 		name[i] = belay__name_valid(i == 0 ? pair + 1 : pair, i == 0 ? 1 : 2) ? string[i]
@@ -77,7 +78,8 @@ static bool is_hex(char c)
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
 
-/* The exactly 64 hexadecimal digits within PART, as container managers put them there ("docker-ID.scope", "ID"), or NULL. */
+/* The exactly 64 hexadecimal digits within PART, as container managers put them there
+ * ("docker-ID.scope", "ID"), or NULL. */
 static const char *find_container_id(const char *part, size_t len)
 {
 	size_t run = 0;

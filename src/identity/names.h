@@ -21,14 +21,15 @@ struct belay__environ_scan {
 	char value[BELAY__NAME_MAX + 1];
 };
 
-/* Takes the next piece. 1 when the entry has come to its end: `value` is then the name, or "" when it is not valid. As for
- * getenv(3) the first entry counts. 0: not yet. */
+/* Takes the next piece. 1 when the entry has come to its end: `value` is then the name, or "" when
+ * it is not valid. As for getenv(3) the first entry counts. 0: not yet. */
 int belay__environ_scan(struct belay__environ_scan *scan, const char *bytes, size_t len);
 
-/* What a cgroup PATH calls those in it, into NAME: 1; 0 when it does not name them. The innermost part of the path that is a
- * container's id or a unit of its own counts; the units of login sessions and service managers hold all kinds of things. */
+/* What a cgroup PATH calls those in it, into NAME: 1; 0 when it does not name them. The innermost
+ * part of the path that is a container's id or a unit of its own counts; the units of login
+ * sessions and service managers hold all kinds of things. */
 int belay__name_of_cgroup(const char *path, size_t len, char name[static BELAY__NAME_MAX + 1]);
 
-/* Writes the LEN bytes at STRING as a valid name: '_' in the place of what names may not have, cut at SIZE - 1 bytes. "" only
- * when LEN is 0. */
+/* Writes the LEN bytes at STRING as a valid name: '_' in the place of what names may not have, cut
+ * at SIZE - 1 bytes. "" only when LEN is 0. */
 void belay__make_name(const char *string, size_t len, char *name, size_t size);

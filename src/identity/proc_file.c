@@ -27,8 +27,8 @@ static void make_path(char path[static PATH_ROOM], pid_t pid, const char *file)
 	assert(!text.overflowed);
 }
 
-/* What ERROR, met on the way to /proc/PID, means. With hidepid=2 a process that is there has no directory either; getpgid()
- * needs no permission and knows better. */
+/* What ERROR, met on the way to /proc/PID, means. With hidepid=2 a process that is there has no
+ * directory either; getpgid() needs no permission and knows better. */
 static int process_error(pid_t pid, int error)
 {
 	switch (error) {
@@ -97,6 +97,23 @@ int belay__proc_stat_at(int procfd, const char *file, struct belay__stat *ret_st
 	if (n == -ENOENT)
 		return -ESRCH;
 	return n < 0 ? (int)n : belay__parse_stat(bytes, (size_t)n, ret_stat);
+}
+
+int belay__proc_open_stat(pid_t pid, uint64_t start_ticks, struct belay__stat *ret_stat)
+{
+	_cleanup_close_ int procfd = belay__proc_open(pid);
+	struct belay__stat stat;
+	int r;
+
+	if (procfd < 0)
+		return procfd;
+	r = belay__proc_stat_at(procfd, "stat", &stat);
+	if (r < 0)
+		return r;
+	if (stat.start_ticks != start_ticks)
+		return -ESRCH;
+	*ret_stat = stat;
+	return TAKE_FD(procfd);
 }
 
 int belay__proc_status_at(int procfd, const char *key, bool last, uint64_t *ret_number)

@@ -310,7 +310,8 @@ bool belay__list_has(const char *list, size_t len, const char *word)
 	return false;
 }
 
-/* The kernel writes blanks and backslashes in a mount point as three octal digits behind a backslash. */
+/* The kernel writes blanks and backslashes in a mount point as three octal digits behind a
+ * backslash. */
 static int unescape(const char *word, size_t len, char *string, size_t size)
 {
 	size_t out = 0;

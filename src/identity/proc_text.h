@@ -1,8 +1,8 @@
 /* proc_text.h - the kernel's texts about processes, understood
  *
- * Pure functions over bytes: no file, no memory of their own, no assumption that the bytes end with NUL. All of them return 0
- * and fill their results, or -EBADMSG and leave them alone; those that look for something return 1 when it was there and
- * 0 when it was not.
+ * Pure functions over bytes: no file, no memory of their own, no assumption that the bytes end with
+ * NUL. All of them return 0 and fill their results, or -EBADMSG and leave them alone; those that
+ * look for something return 1 when it was there and 0 when it was not.
  */
 #pragma once
 
@@ -12,10 +12,12 @@
 
 #include "identity/process_info.h"
 
-/* /proc/PID/stat. A command name may hold anything, ')' and newlines too: what counts is the last ')'. */
+/* /proc/PID/stat. A command name may hold anything, ')' and newlines too: what counts is the last
+ * ')'. */
 int belay__parse_stat(const char *bytes, size_t len, struct belay__stat *ret_stat);
 
-/* One line of /proc/PID/status: the first or the last number behind KEY ("Uid:"), when the line has that key. */
+/* One line of /proc/PID/status: the first or the last number behind KEY ("Uid:"), when the line has
+ * that key. */
 int belay__parse_status_line(const char *line, size_t len, const char *key, bool last,
 	uint64_t *ret_number);
 
@@ -49,7 +51,8 @@ int belay__parse_cgroup_line(const char *line, size_t len, struct belay__cgroup_
 /* Whether the comma-separated LIST of LEN bytes has the member WORD. */
 bool belay__list_has(const char *list, size_t len, const char *word);
 
-/* One line of /proc/self/mounts: 1 and the mount point when it is a file system of type TYPE whose options include OPTION
- * (NULL: any). 0 otherwise, also when the mount point does not fit into POINT of SIZE bytes. */
+/* One line of /proc/self/mounts: 1 and the mount point when it is a file system of type TYPE whose
+ * options include OPTION (NULL: any). 0 otherwise, also when the mount point does not fit into
+ * POINT of SIZE bytes. */
 int belay__parse_mount_line(const char *line, size_t len, const char *type, const char *option,
 	char *point, size_t size);

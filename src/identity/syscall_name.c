@@ -5,16 +5,13 @@
 
 #include "identity/verdict.h"
 
-#define ON_FD(call)                                                                                \
-	{                                                                                          \
-		SYS_##call, true, #call                                                            \
-	}
-#define PLAIN(call)                                                                                \
-	{                                                                                          \
-		SYS_##call, false, #call                                                           \
-	}
+/* clang-format off */
+#define ON_FD(call) { SYS_##call, true, #call }
+#define PLAIN(call) { SYS_##call, false, #call }
+/* clang-format on */
 
-/* What an architecture does not have (aarch64 has no poll or select of its own) or these headers do not know is left out. */
+/* What an architecture does not have (aarch64 has no poll or select of its own) or these headers do
+ * not know is left out. */
 static const struct belay__syscall table[] = {
 	ON_FD(accept4),
 	ON_FD(accept),

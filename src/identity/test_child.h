@@ -1,7 +1,7 @@
 /* test_child.h - children to look at, for this room's tests
  *
- * Every child dies with its parent, is signalled through its pidfd, and is waited for by what it shows in /proc, within
- * a deadline.
+ * Every child dies with its parent, is signalled through its pidfd, and is waited for by what it
+ * shows in /proc, within a deadline.
  */
 #pragma once
 

@@ -98,7 +98,8 @@ int belay__threads_sum(int procfd, struct belay__thread_sums *ret_sums)
 	if (sums.looked_at == 0)
 		return -ESRCH;
 
-	/* Who never ran cannot be looked at either: a kernel that keeps no such counts shows zeros. */
+	/* Who never ran cannot be looked at either: a kernel that keeps no such counts shows
+	 * zeros. */
 	if (sums.slices == 0)
 		sums.scheduled = false;
 	*ret_sums = sums;

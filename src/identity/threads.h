@@ -1,4 +1,5 @@
-/* threads.h - all threads of a process at a glance: what they do, and what the scheduler gave them */
+/* threads.h - all threads of a process at a glance: what they do, and what the scheduler gave
+ * them */
 #pragma once
 
 #include <stdbool.h>
@@ -13,5 +14,6 @@ struct belay__thread_sums {
 	uint64_t tids; /* sum of the thread ids: another one means other threads */
 };
 
-/* Looks at the first BELAY__THREADS_LOOKED_AT threads of the process behind PROCFD (/proc/PID). 0 or a negative errno. */
+/* Looks at the first BELAY__THREADS_LOOKED_AT threads of the process behind PROCFD (/proc/PID). 0
+ * or a negative errno. */
 int belay__threads_sum(int procfd, struct belay__thread_sums *ret_sums);

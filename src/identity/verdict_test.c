@@ -114,82 +114,75 @@ static void system_calls_that_wait_have_names(void **state)
 	assert_false(belay__syscall_find(SYS_futex)->on_fd);
 }
 
+static const struct {
+	enum belay__verdict verdict;
+	struct belay__evidence evidence;
+	const char *text;
+} explained[] = {
+	{ BELAY__VERDICT_BLOCKED,
+		{ .seen = SEEN_HALF,
+			.state = 'S',
+			.threads = 4,
+			.syscall_nr = SYS_futex,
+			.wchan = "futex_wait_queue" },
+		"waits in futex (futex_wait_queue), 4 threads, none runnable" },
+	{ BELAY__VERDICT_BLOCKED,
+		{ .seen = SEEN_HALF,
+			.state = 'S',
+			.threads = 1,
+			.syscall_nr = SYS_read,
+			.syscall_arg = 3 },
+		"waits in read on fd 3, 1 thread, none runnable" },
+	{ BELAY__VERDICT_BLOCKED,
+		{ .seen = SEEN_HALF,
+			.state = 'D',
+			.threads = 1,
+			.uninterruptible = 1,
+			.syscall_nr = 99999 },
+		"waits in system call 99999, 1 thread, none runnable, 1 uninterruptible" },
+	{ BELAY__VERDICT_BLOCKED,
+		{ .seen = SEEN_HALF, .state = 'S', .threads = 1, .syscall_nr = -1 },
+		"waits in the kernel, in no system call, 1 thread, none runnable" },
+	{ BELAY__VERDICT_BLOCKED,
+		{ .seen = BELAY__SEEN_STATE | BELAY__SEEN_TRACER, .threads = 1, .syscall_nr = -1 },
+		"waits in the kernel, 1 thread, none runnable, freezer, CPU pressure, "
+		"system call, wchan not readable" },
+	{ BELAY__VERDICT_STOPPED, { .seen = SEEN_HALF, .state = 'T', .threads = 1 },
+		"stopped by a signal; SIGCONT would resume it, 1 thread, none runnable" },
+	{ BELAY__VERDICT_TRACED, { .seen = SEEN_HALF, .state = 't', .threads = 1, .tracer_pid = 77 },
+		"held by a debugger or tracer, tracer is pid 77, 1 thread, none runnable" },
+	{ BELAY__VERDICT_FROZEN, { .seen = SEEN_HALF, .frozen = 1, .threads = 1 },
+		"frozen by its cgroup, version 1 freezer, 1 thread, none runnable" },
+	{ BELAY__VERDICT_STARVED,
+		{ .seen = SEEN_ALL,
+			.state = 'R',
+			.threads = 2,
+			.runnable = 1,
+			.apart_ns = 50000000,
+			.run_delay_ns = 48000000,
+			.cpu_ns = 2000000,
+			.pressure_milli = 421 },
+		"runnable, but gets no CPU, 2 threads, 1 runnable, in 50ms ran 2ms and "
+		"waited 48ms for a CPU, CPU pressure 42.1%" },
+	{ BELAY__VERDICT_SILENT,
+		{ .seen = SEEN_HALF, .state = 'R', .threads = 1, .runnable = 1, .apart_ns = 50000000 },
+		"runs, but does not beat, 1 thread, 1 runnable, CPU pressure 0.0%, run "
+		"delay, CPU time not readable" },
+	{ BELAY__VERDICT_SILENT, { .seen = 0 }, "does not beat, nothing of it was readable" },
+	{ BELAY__VERDICT_SUSPENDED, { .seen = 0 },
+		"the host was suspended during the silence, nothing of it was readable" },
+};
+
 static void people_are_told_what_was_seen(void **state)
 {
-	static const struct {
-		enum belay__verdict verdict;
-		struct belay__evidence evidence;
-		const char *text;
-	} cases[] = {
-		{ BELAY__VERDICT_BLOCKED,
-			{ .seen = SEEN_HALF,
-				.state = 'S',
-				.threads = 4,
-				.syscall_nr = SYS_futex,
-				.wchan = "futex_wait_queue" },
-			"waits in futex (futex_wait_queue), 4 threads, none runnable" },
-		{ BELAY__VERDICT_BLOCKED,
-			{ .seen = SEEN_HALF,
-				.state = 'S',
-				.threads = 1,
-				.syscall_nr = SYS_read,
-				.syscall_arg = 3 },
-			"waits in read on fd 3, 1 thread, none runnable" },
-		{ BELAY__VERDICT_BLOCKED,
-			{ .seen = SEEN_HALF,
-				.state = 'D',
-				.threads = 1,
-				.uninterruptible = 1,
-				.syscall_nr = 99999 },
-			"waits in system call 99999, 1 thread, none runnable, 1 uninterruptible" },
-		{ BELAY__VERDICT_BLOCKED,
-			{ .seen = SEEN_HALF, .state = 'S', .threads = 1, .syscall_nr = -1 },
-			"waits in the kernel, in no system call, 1 thread, none runnable" },
-		{ BELAY__VERDICT_BLOCKED,
-			{ .seen = BELAY__SEEN_STATE | BELAY__SEEN_TRACER,
-				.threads = 1,
-				.syscall_nr = -1 },
-			"waits in the kernel, 1 thread, none runnable, freezer, CPU pressure, "
-			"system call, wchan not readable" },
-		{ BELAY__VERDICT_STOPPED, { .seen = SEEN_HALF, .state = 'T', .threads = 1 },
-			"stopped by a signal; SIGCONT would resume it, 1 thread, none runnable" },
-		{ BELAY__VERDICT_TRACED,
-			{ .seen = SEEN_HALF, .state = 't', .threads = 1, .tracer_pid = 77 },
-			"held by a debugger or tracer, tracer is pid 77, 1 thread, none runnable" },
-		{ BELAY__VERDICT_FROZEN, { .seen = SEEN_HALF, .frozen = 1, .threads = 1 },
-			"frozen by its cgroup, version 1 freezer, 1 thread, none runnable" },
-		{ BELAY__VERDICT_STARVED,
-			{ .seen = SEEN_ALL,
-				.state = 'R',
-				.threads = 2,
-				.runnable = 1,
-				.apart_ns = 50000000,
-				.run_delay_ns = 48000000,
-				.cpu_ns = 2000000,
-				.pressure_milli = 421 },
-			"runnable, but gets no CPU, 2 threads, 1 runnable, in 50ms ran 2ms and "
-			"waited 48ms for a CPU, CPU pressure 42.1%" },
-		{ BELAY__VERDICT_SILENT,
-			{ .seen = SEEN_HALF,
-				.state = 'R',
-				.threads = 1,
-				.runnable = 1,
-				.apart_ns = 50000000 },
-			"runs, but does not beat, 1 thread, 1 runnable, CPU pressure 0.0%, run "
-			"delay, CPU time not readable" },
-		{ BELAY__VERDICT_SILENT, { .seen = 0 },
-			"does not beat, nothing of it was readable" },
-		{ BELAY__VERDICT_SUSPENDED, { .seen = 0 },
-			"the host was suspended during the silence, nothing of it was readable" },
-	};
 	char buffer[256];
 	struct belay__text text;
 	(void)state;
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < sizeof(explained) / sizeof(explained[0]); i++) {
 		belay__text_init(&text, buffer, sizeof(buffer));
-		belay__evidence_explain(cases[i].verdict, &cases[i].evidence, &text);
-		assert_string_equal(buffer, cases[i].text);
+		belay__evidence_explain(explained[i].verdict, &explained[i].evidence, &text);
+		assert_string_equal(buffer, explained[i].text);
 		assert_false(text.overflowed);
 	}
 	belay__text_init(&text, buffer, sizeof(buffer));

@@ -40,8 +40,8 @@ static int check_kind(int fd, int type, struct belay_error *reterr)
 	if (domain != AF_UNIX || got != type)
 		return belay__fail(reterr, -EINVAL,
 			"the passed socket %d has family %d and type %d where a Unix socket of "
-			"type %d is "
-			"needed: check the socket unit (ListenDatagram=, ListenSequentialPacket=)",
+			"type %d is needed: check the socket unit (ListenDatagram=, "
+			"ListenSequentialPacket=)",
 			fd, domain, got, type);
 	if (type == SOCK_SEQPACKET && !listening)
 		return belay__fail(reterr, -EINVAL,
@@ -86,6 +86,8 @@ int belay__bind_adopt_consume(int fd, int type, struct belay__bound *ret_bound,
 		return belay__fail(reterr, r, "cannot set up the passed socket %d: %s", fd,
 			strerror(-r));
 
+	/* What was queued before may carry descriptors all the same, and needs room for them. */
+	bound.rights_refused = false;
 	copy_path(owned, bound.path);
 	bound.fd = TAKE_FD(owned);
 	*ret_bound = bound;

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "ipc/receive.h"
 #include "ipc/testing.h"
 
 struct fixture {
@@ -74,6 +75,36 @@ static void an_adopted_socket_is_set_up_and_never_unlinked(void **state)
 	assert_int_equal(on, 1);
 	belay__unbind(&bound);
 	assert_int_equal(lstat(f->path, &status), 0);
+}
+
+static void what_was_sent_before_the_adoption_arrives_with_its_strays(void **state)
+{
+	const struct fixture *f = *state;
+	int fd = managers_socket(f->path, SOCK_DGRAM);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+	const struct belay__datagram *datagrams;
+	struct belay__receiver *receiver;
+	struct belay__closer *closer;
+	struct belay__bound bound;
+
+	/* A socket unit with PassCredentials=yes. */
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+	memcpy(address.sun_path, f->path, strlen(f->path) + 1);
+	assert_int_equal(connect(sender, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(test_send(sender, "beat", 4, sender, 3), 0);
+	assert_int_equal(close(sender), 0);
+
+	assert_int_equal(belay__bind_adopt_consume(fd, SOCK_DGRAM, &bound, NULL), 0);
+	assert_int_equal(belay__closer_new(&closer), 0);
+	assert_int_equal(belay__receiver_new(4, !bound.rights_refused, closer, &receiver), 0);
+	assert_int_equal(belay__receive(receiver, bound.fd, &datagrams), 1);
+	assert_int_equal(datagrams[0].arrival, BELAY__ARRIVED);
+	assert_int_equal(datagrams[0].strays, 3);
+	test_wait_closed(closer, 3);
+	receiver = belay__receiver_free(receiver);
+	closer = belay__closer_free(closer);
+	belay__unbind(&bound);
 }
 
 static void a_listening_packet_socket_is_adopted(void **state)
@@ -195,6 +226,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(an_adopted_socket_is_set_up_and_never_unlinked),
+		TEST(what_was_sent_before_the_adoption_arrives_with_its_strays),
 		TEST(a_listening_packet_socket_is_adopted),
 		TEST(what_is_no_socket_of_ours_is_refused_and_closed),
 		TEST(a_socket_without_a_name_is_adopted),

@@ -29,8 +29,7 @@ static int check_single_threaded(const char *path, struct belay_error *reterr)
 		return 0;
 	return belay__fail(reterr, -EBUSY,
 		"cannot bind %s: this process has %u threads already, and the socket's mode needs "
-		"the "
-		"umask for itself; bind before starting threads",
+		"the umask for itself; bind before starting threads",
 		path, (unsigned)tasks.st_nlink - 2);
 }
 
@@ -73,8 +72,7 @@ static int fail_in_use(const char *path, struct belay_error *reterr)
 {
 	return belay__fail(reterr, -EADDRINUSE,
 		"another observer is already running at %s: use that one, stop it, or choose "
-		"another socket "
-		"path",
+		"another socket path",
 		path);
 }
 
@@ -100,8 +98,7 @@ static int probe(const struct belay__bind *bind, const struct sockaddr_un *addre
 	case -EPROTOTYPE:
 		return belay__fail(reterr, -EADDRINUSE,
 			"a socket of another kind is in use at %s: stop its owner or choose "
-			"another socket "
-			"path",
+			"another socket path",
 			bind->path);
 	default:
 		return belay__fail(reterr, r,
@@ -223,9 +220,8 @@ static int check_request(const struct belay__bind *bind, struct belay_error *ret
 {
 	if (bind->type != SOCK_DGRAM && bind->type != SOCK_SEQPACKET)
 		return belay__fail(reterr, -EINVAL,
-			"cannot bind %s: socket type %d is neither datagram nor "
-			"packet",
-			bind->path, bind->type);
+			"cannot bind %s: socket type %d is neither datagram nor packet", bind->path,
+			bind->type);
 	if ((bind->mode & ~0777u) != 0)
 		return belay__fail(reterr, -EINVAL,
 			"cannot bind %s with mode %#o: a mode is at most 0777", bind->path,

@@ -1,6 +1,7 @@
 #include "ipc/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -96,6 +97,15 @@ static const struct belay__message_rule *find_rule(const struct belay__message_r
 	return NULL;
 }
 
+/* Tells the end from an empty packet, which is received as 0 bytes as well and may carry
+ * descriptors. */
+static bool has_hung_up(int channel)
+{
+	struct pollfd end = { .fd = channel, .events = POLLRDHUP };
+
+	return poll(&end, 1, 0) == 1;
+}
+
 /* Receives one packet and its control data. Returns its length, 0 at the end, or a negative
  * errno. */
 static ssize_t receive_packet(int channel, struct packet *packet, struct belay__control *ret_control)
@@ -119,11 +129,10 @@ static ssize_t receive_packet(int channel, struct packet *packet, struct belay__
 		return errno == ECONNRESET ? 0 : -errno;
 
 	belay__control_read(&message, ret_control);
-	if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-		close_all(ret_control);
-		return -EPROTO;
-	}
-	return len;
+	if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 && len > 0)
+		return len;
+	close_all(ret_control);
+	return len == 0 && has_hung_up(channel) ? 0 : -EPROTO;
 }
 
 /* The rule that a packet of LEN bytes obeys in every respect, or NULL. */

@@ -218,6 +218,21 @@ static void what_is_shorter_than_a_header_ends_the_channel(void **state)
 	assert_int_equal(receive(f, 10), -EPROTO);
 }
 
+static void an_empty_packet_is_no_hang_up_and_its_descriptor_is_closed(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(test_send(f->ends[0], "", 0, f->ends[0], 1), 0);
+	assert_int_equal(receive(f, 10), -EPROTO);
+	send_plain(f, 1);
+	assert_int_equal(test_send(f->ends[0], "", 0, -1, 0), 0);
+	assert_int_equal(receive(f, 10), -EPROTO);
+	assert_int_equal(f->handled, 1);
+	assert_int_equal(test_send(f->ends[0], "", 0, f->ends[0], 1), 0);
+	f->ends[0] = belay__close(f->ends[0]);
+	assert_int_equal(receive(f, 10), -EPIPE);
+}
+
 static void messages_before_a_broken_one_are_handled(void **state)
 {
 	struct fixture *f = *state;
@@ -289,6 +304,7 @@ int main(void)
 		TEST(the_smallest_and_the_largest_record_pass),
 		TEST(what_breaks_the_rules_ends_the_channel),
 		TEST(what_is_shorter_than_a_header_ends_the_channel),
+		TEST(an_empty_packet_is_no_hang_up_and_its_descriptor_is_closed),
 		TEST(messages_before_a_broken_one_are_handled),
 		TEST(a_failing_handler_ends_the_channel),
 		TEST(a_peer_that_is_gone_is_seen_by_both_sides),

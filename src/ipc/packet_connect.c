@@ -59,7 +59,7 @@ static int connect_until(int fd, const struct sockaddr_un *address, uint64_t dea
 	return belay__fd_nonblock(fd);
 }
 
-int belay__packet_connect(const char *path, unsigned long deadline_ns)
+int belay__packet_connect(const char *path, uint64_t deadline_ns)
 {
 	int nonblock = deadline_ns == 0 ? SOCK_NONBLOCK : 0;
 	struct sockaddr_un address = { 0 };

@@ -49,14 +49,12 @@ static int check_directory(const char *directory, const struct stat *status,
 	if (status->st_uid != geteuid() && status->st_uid != 0)
 		return belay__fail(reterr, -EPERM,
 			"%s belongs to uid %u, who could put another socket in place of ours: use "
-			"a "
-			"directory of your own",
+			"a directory of your own",
 			directory, (unsigned)status->st_uid);
 	if ((status->st_mode & 0022) != 0 && (status->st_mode & S_ISVTX) == 0)
 		return belay__fail(reterr, -EPERM,
 			"others can write in %s (mode %04o), so they could replace the socket: "
-			"chmod go-w "
-			"or use another directory",
+			"chmod go-w or use another directory",
 			directory, (unsigned)status->st_mode & 07777u);
 	return 0;
 }
@@ -128,8 +126,7 @@ int belay__place_lock(const struct belay__place *place, int *ret_lock_fd, struct
 		if (errno == EWOULDBLOCK)
 			return belay__fail(reterr, -EADDRINUSE,
 				"another observer holds %s: use that one, stop it, or choose "
-				"another socket "
-				"path",
+				"another socket path",
 				path);
 		return belay__fail(reterr, -errno, "cannot lock %s: %s; choose another directory",
 			path, strerror(errno));

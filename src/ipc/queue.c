@@ -86,8 +86,9 @@ static int fill(const struct address *to)
 
 		if (r < 0)
 			return sent > 0 ? sent : r;
+		/* Even a sender that owes nothing gets no frame in: the queue is full. */
 		if (r == 0)
-			break; /* even a sender that owes nothing gets no frame in: the queue is full */
+			break;
 		sent += r;
 	}
 	return sent;

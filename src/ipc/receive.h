@@ -1,8 +1,9 @@
 /* receive.h - read datagrams in batches, with who sent them
  *
- * Every rule for receiving control data holds here: close-on-exec, level, type and length checked for each header, all
- * headers walked, truncated control data refused, unexpected descriptors handed to the closer (never closed in the
- * loop: close(2) of a passed, lingering socket blocks as long as its sender likes), credentials required.
+ * Every rule for receiving control data holds here: close-on-exec, level, type and length checked
+ * for each header, all headers walked, truncated control data refused, unexpected descriptors
+ * handed to the closer (never closed in the loop: close(2) of a passed, lingering socket blocks as
+ * long as its sender likes), credentials required.
  */
 #pragma once
 
@@ -24,21 +25,24 @@ enum belay__arrival {
 struct belay__datagram {
 	const uint8_t *bytes; /* valid until the next belay__receive() */
 	uint32_t len;         /* as sent, up to frame_len + 1 */
-	pid_t pid;            /* in the reader's pid namespace; 0: the kernel has no number for it there */
+	pid_t pid;            /* in our pid namespace; 0: it has no number there */
 	uid_t uid;
-	uint8_t arrival;      /* enum belay__arrival */
-	uint8_t strays;       /* descriptors that came along and went to the closer, at most 255 counted */
+	uint8_t arrival; /* enum belay__arrival */
+	uint8_t strays;  /* descriptors that went to the closer, 255 at most */
 };
 
 struct belay__receiver;
 
-/* A receiver for datagrams of FRAME_LEN bytes; all its memory is allocated here. CLOSER is borrowed and outlives it;
- * when EXPECT_STRAYS is false (SO_PASSRIGHTS=0 is in force) the control buffers have no room for fds.
- * 0 or -ENOMEM. Freed by belay__receiver_free() (NULL allowed), which returns NULL. */
+/* A receiver for datagrams of FRAME_LEN bytes; all its memory is allocated here. CLOSER is borrowed
+ * and outlives it; when EXPECT_STRAYS is false (SO_PASSRIGHTS=0 is in force) the control buffers
+ * have no room for fds. 0 or -ENOMEM. Freed by belay__receiver_free() (NULL allowed), which returns
+ * NULL. */
 int belay__receiver_new(uint32_t frame_len, bool expect_strays, struct belay__closer *closer,
 	struct belay__receiver **ret_receiver);
 struct belay__receiver *belay__receiver_free(struct belay__receiver *receiver);
 
-/* Reads at most BELAY__BATCH datagrams from FD without blocking. Returns how many there are in *ret_datagrams (owned by the
- * receiver, overwritten by the next call), 0 when none is queued, or a negative errno; EINTR is retried. */
-int belay__receive(struct belay__receiver *receiver, int fd, const struct belay__datagram **ret_datagrams);
+/* Reads at most BELAY__BATCH datagrams from FD without blocking. Returns how many there are in
+ * *ret_datagrams (owned by the receiver, overwritten by the next call), 0 when none is queued, or a
+ * negative errno; EINTR is retried. */
+int belay__receive(struct belay__receiver *receiver, int fd,
+	const struct belay__datagram **ret_datagrams);

@@ -1,7 +1,6 @@
 #include "ipc/socket_path.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/fd.h"
+#include "base/file.h"
 
 /* Removes the last component of PATH in place: "/run/belay/beat.sock" becomes "/run/belay". */
 static void cut_last(char *path)
@@ -19,26 +18,12 @@ static void cut_last(char *path)
 	*slash = '\0';
 }
 
-static bool is_ours(const char *path)
-{
-	struct stat status;
-
-	return lstat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
-}
-
-/* Makes the directory at PATH with MODE whatever the umask is. Only one that was made here has
- * its mode set. */
+/* Makes the directory at PATH with MODE; one that is there already keeps its own. */
 static bool make_directory(const char *path, mode_t mode)
 {
-	_cleanup_close_ int fd = -EBADF;
+	int r = belay__make_dir(path, mode);
 
-	if (mkdir(path, 0700) < 0)
-		return errno == EEXIST && is_ours(path);
-	if (mode == 0700)
-		return true;
-
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd >= 0 && fchmod(fd, mode) == 0;
+	return r == -EEXIST ? belay__is_own_directory(path) : r >= 0;
 }
 
 /* Whether a socket can be made at PATH, RUNTIME/belay/NAME, whose directory is made when only
@@ -50,13 +35,13 @@ static bool prepare(const char *path)
 
 	memcpy(directory, path, BELAY__SOCKET_PATH_SIZE);
 	cut_last(directory);
-	if (is_ours(directory))
+	if (belay__is_own_directory(directory))
 		return true;
 
 	memcpy(runtime, directory, sizeof(runtime));
 	cut_last(runtime);
 	for_all = strcmp(runtime, "/run") == 0;
-	return is_ours(runtime) && make_directory(directory, for_all ? 0755 : 0700);
+	return belay__is_own_directory(runtime) && make_directory(directory, for_all ? 0755 : 0700);
 }
 
 int belay__socket_to_bind(char ret_path[BELAY__SOCKET_PATH_SIZE], struct belay_error *reterr)
@@ -69,8 +54,7 @@ int belay__socket_to_bind(char ret_path[BELAY__SOCKET_PATH_SIZE], struct belay_e
 	if (is_chosen && candidates.count == 0)
 		return belay__fail(reterr, -ENOENT,
 			"BELAY_SOCKET is no path that a socket can have: set it to an absolute "
-			"path of at "
-			"most %d bytes",
+			"path of at most %d bytes",
 			BELAY__SOCKET_PATH_MAX);
 
 	for (size_t i = 0; i < candidates.count; i++) {
@@ -83,8 +67,7 @@ int belay__socket_to_bind(char ret_path[BELAY__SOCKET_PATH_SIZE], struct belay_e
 	}
 	return belay__fail(reterr, -ENOENT,
 		"no directory for the socket: uid %u owns neither $XDG_RUNTIME_DIR, /run/user/%u "
-		"nor "
-		"/run/belay; log in with a session, or set BELAY_SOCKET to a path in a directory "
-		"of yours",
+		"nor /run/belay; log in with a session, or set BELAY_SOCKET to a path in a "
+		"directory of yours",
 		(unsigned)geteuid(), (unsigned)geteuid());
 }

@@ -1,7 +1,6 @@
 #include "ipc/socket_path.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +23,7 @@ static void add(struct belay__socket_candidates *list, const char *directory, co
 	list->count++;
 }
 
-static bool is_own_directory(const char *path)
+bool belay__is_own_directory(const char *path)
 {
 	struct stat status;
 
@@ -48,7 +47,7 @@ void belay__socket_candidates(struct belay__socket_candidates *ret)
 	if (runtime != NULL && runtime[0] == '/')
 		add(ret, runtime, "/belay/beat.sock");
 	(void)snprintf(of_user, sizeof(of_user), "/run/user/%u", (unsigned)geteuid());
-	if (is_own_directory(of_user))
+	if (belay__is_own_directory(of_user))
 		add(ret, of_user, "/belay/beat.sock");
 	add(ret, "/run/belay", "/beat.sock");
 }

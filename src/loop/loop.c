@@ -21,7 +21,7 @@ struct belay__loop {
 	uint64_t armed_ns;          /* what timer_fd is set to; UINT64_MAX: nothing */
 	struct belay__timer timers; /* ring: timers.next is due first */
 	struct belay__deferred *deferred, **deferred_end;
-	struct epoll_event ready[BELAY__LOOP_BATCH]; /* of this turn; from ready_at on not served yet */
+	struct epoll_event ready[BELAY__LOOP_BATCH]; /* from ready_at on not served yet */
 	int ready_at, ready_count;
 	bool in_turn, timer_fired, no_pwait2;
 };
@@ -146,8 +146,9 @@ void belay__io_remove(struct belay__io *io)
 	io->loop = NULL;
 }
 
-/* Sets the timer descriptor for the next due time, but only when it would fire too late: one that was set too early
- * wakes the loop once for nothing, which is cheaper than a system call each time a deadline moves on. */
+/* Sets the timer descriptor for the next due time, but only when it would fire too late: one that
+ * was set too early wakes the loop once for nothing, which is cheaper than a system call each time
+ * a deadline moves on. */
 static void arm(struct belay__loop *loop)
 {
 	struct itimerspec setting = { 0 };
@@ -160,7 +161,8 @@ static void arm(struct belay__loop *loop)
 	if (!loop->timer_fired && wanted_ns >= loop->armed_ns)
 		return;
 
-	/* Zero would disarm it. Setting it also takes back that it is readable, so it is never read. */
+	/* Zero would disarm it. Setting it also takes back that it is readable, so it is never
+	 * read. */
 	if (wanted_ns != UINT64_MAX)
 		setting.it_value = belay__timespec(wanted_ns == 0 ? 1 : wanted_ns);
 	(void)timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &setting, NULL);
@@ -241,7 +243,8 @@ int belay__signals_add(struct belay__loop *loop, struct belay__io *io, const int
 	return TAKE_FD(fd);
 }
 
-/* epoll_wait() knows milliseconds only: rounded up, for a turn that ends early would be made again and again. */
+/* epoll_wait() knows milliseconds only: rounded up, for a turn that ends early would be made again
+ * and again. */
 static int wait_ms(struct belay__loop *loop, uint64_t wait_ns)
 {
 	uint64_t ms = wait_ns / BELAY__NS_PER_MS + (wait_ns % BELAY__NS_PER_MS != 0);
@@ -271,7 +274,8 @@ static int wait_for_ready(struct belay__loop *loop, uint64_t wait_ns)
 	return (int)n;
 }
 
-/* Timers that are due now leave the ring first: what their callbacks set for the past waits for the next turn. */
+/* Timers that are due now leave the ring first: what their callbacks set for the past waits for the
+ * next turn. */
 static int run_timers(struct belay__loop *loop)
 {
 	struct belay__timer due;

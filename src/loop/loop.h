@@ -1,12 +1,13 @@
 /* loop.h - one thread waits for everything: descriptors, times, signals, child exits, deferred work
  *
- * One turn, in this order: wait until a source is ready or the next timer is due; read the clock once; due timers;
- * ready descriptors; deferred work. A callback may add and remove any source, itself included. At most
- * BELAY__LOOP_BATCH descriptors are served in a turn, so a busy one cannot starve the rest.
+ * One turn, in this order: wait until a source is ready or the next timer is due; read the clock
+ * once; due timers; ready descriptors; deferred work. A callback may add and remove any source,
+ * itself included. At most BELAY__LOOP_BATCH descriptors are served in a turn, so a busy one cannot
+ * starve the rest.
  *
- * The loop allocates at belay__loop_new() only; sources are embedded in the caller's structures and are taken off before
- * their memory goes away. A host that has its own loop polls belay__loop_fd() and calls belay__loop_turn(loop, 0):
- * the fd also becomes readable when a timer is due.
+ * The loop allocates at belay__loop_new() only; sources are embedded in the caller's structures and
+ * are taken off before their memory goes away. A host that has its own loop polls belay__loop_fd()
+ * and calls belay__loop_turn(loop, 0): the fd also becomes readable when a timer is due.
  */
 #pragma once
 
@@ -57,21 +58,23 @@ int belay__io_change(struct belay__io *io, uint32_t events);
 /* Stops watching; to be called before the fd is closed. Does nothing when IO is on no loop. */
 void belay__io_remove(struct belay__io *io);
 
-/* Arms TIMER for DUE_NS, or re-arms it; UINT64_MAX disarms. Timers are kept sorted: few per loop, searched from the end. */
+/* Arms TIMER for DUE_NS, or re-arms it; UINT64_MAX disarms. Timers are kept sorted: few per loop,
+ * searched from the end. */
 void belay__timer_set(struct belay__loop *loop, struct belay__timer *timer, uint64_t due_ns,
 	void (*due)(struct belay__timer *timer, uint64_t now_ns), void *data);
 void belay__timer_clear(struct belay__timer *timer);
 
-/* Runs DEFERRED at the end of this turn, once; of the next one when called from outside a turn or by deferred work. It
- * cannot be taken back: its memory stays until it ran. */
+/* Runs DEFERRED at the end of this turn, once; of the next one when called from outside a turn or
+ * by deferred work. It cannot be taken back: its memory stays until it ran. */
 void belay__defer(struct belay__loop *loop, struct belay__deferred *deferred,
 	void (*run)(struct belay__deferred *deferred), void *data);
 
-/* Blocks the signals of SIGNALS (ends with 0) in this thread and calls READY with a signalfd's IO for them; READY reads
- * struct signalfd_siginfo. Returns the new fd, which the caller owns, or a negative errno. */
+/* Blocks the signals of SIGNALS (ends with 0) in this thread and calls READY with a signalfd's IO
+ * for them; READY reads struct signalfd_siginfo. Returns the new fd, which the caller owns, or a
+ * negative errno. */
 int belay__signals_add(struct belay__loop *loop, struct belay__io *io, const int *signals,
 	void (*ready)(struct belay__io *io, uint32_t events), void *data);
 
-/* One turn. WAIT_NS: how long to wait at the most; 0 not at all, UINT64_MAX without bound. Returns the number of callbacks
- * run, or a negative errno; EINTR is a turn without callbacks. */
+/* One turn. WAIT_NS: how long to wait at the most; 0 not at all, UINT64_MAX without bound. Returns
+ * the number of callbacks run, or a negative errno; EINTR is a turn without callbacks. */
 int belay__loop_turn(struct belay__loop *loop, uint64_t wait_ns);

@@ -485,7 +485,8 @@ static void without_epoll_pwait2_waits_are_rounded_up(void **state)
 	assert_int_equal(in_child(waits_without_pwait2, *state), 0);
 }
 
-/* Setting the timer descriptor kills the process: it must not happen for a timer that only moves later. */
+/* Setting the timer descriptor kills the process: it must not happen for a timer that only moves
+ * later. */
 static int moves_timers_later(struct belay__loop *loop)
 {
 	uint64_t due_ns = belay__clock_ns(CLOCK_MONOTONIC) + 3600 * BELAY__NS_PER_S;

@@ -79,22 +79,35 @@ static struct belay__client *place(struct belay__door *door)
 	return oldest;
 }
 
-static void on_connect(struct belay__io *io, uint32_t events)
+/* Whether somebody came in. What they have to say is mostly there already. */
+static bool let_in(struct belay__door *door, int listen_fd)
 {
-	struct belay__door *door = io->data;
-	_cleanup_close_ int fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	_cleanup_close_ int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct belay__client *client;
 
-	(void)events;
 	if (fd < 0)
-		return;
+		return false;
 	client = place(door);
 	if (belay__io_add(door->observer->loop, &client->io, fd, EPOLLIN, on_client, client) < 0)
-		return;
+		return false;
 	client->fd = TAKE_FD(fd);
 	client->active_ns = belay__loop_now_ns(door->observer->loop);
-	client->ready = false;
+	client->ready = true;
 	client->may_write = true;
+	return true;
+}
+
+static void on_connect(struct belay__io *io, uint32_t events)
+{
+	(void)events;
+	(void)let_in(io->data, io->fd);
+}
+
+void belay__door_let_in(struct belay__door *door)
+{
+	for (unsigned i = 0; i < door->listen_count; i++)
+		for (unsigned n = 0; n < BELAY__DOOR_CLIENTS_MAX / 2 && let_in(door, door->listen_fds[i]); n++)
+			;
 }
 
 int belay__door_listen_take(struct belay__door *door, int fd)

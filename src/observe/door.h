@@ -34,6 +34,8 @@ struct belay__door *belay__door_free(struct belay__door *door);
 int belay__door_listen_take(struct belay__door *door, int fd);
 void belay__door_set_host(struct belay__door *door, const struct belay__door_host *host);
 
+/* Lets in who waits at the door now, so that what they have said already is heard in this turn. */
+void belay__door_let_in(struct belay__door *door);
 /* Whether a client has something to say that has not been handled. */
 bool belay__door_ready(const struct belay__door *door);
 /* Handles what clients say until something becomes an event of the observer (true) or nothing is left for this turn. */

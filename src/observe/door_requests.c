@@ -19,8 +19,8 @@ bool belay__door_within(struct belay__door *door, const struct belay__hello *hel
 	if (at == BELAY__NO_SLOT)
 		return false;
 	slot = &observer->table.slots[at];
-	/* Spoken after a beat that is not the last any more: that silence is over already. */
-	if (slot->last_nonce != hello->nonce || (slot->flags & (BELAY__SLOT_STALLED | BELAY__SLOT_QUESTIONED)))
+	/* Spoken before a beat that is here already: that silence is over. A beat that was lost on its way changes nothing. */
+	if (slot->last_nonce > hello->nonce || (slot->flags & (BELAY__SLOT_STALLED | BELAY__SLOT_QUESTIONED)))
 		return false;
 	due_ns = observer->now_ns + ms * BELAY__NS_PER_MS;
 	slot->flags |= BELAY__SLOT_WITHIN;

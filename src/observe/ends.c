@@ -78,8 +78,9 @@ static void on_pending(struct belay__io *io, uint32_t events)
 	pending->observer->pending_told++;
 }
 
-/* Keeps the pidfd of a process that nobody has reaped yet, until the kernel can say how it ended (6.15). */
-static void wait_for_status(struct belay_observer *observer, const struct belay_event *event, int pidfd_consume)
+/* Keeps the pidfd of a process that nobody has reaped yet, until the kernel can say how it ended (6.15). False: nobody
+ * will ever tell. */
+static bool wait_for_status(struct belay_observer *observer, const struct belay_event *event, int pidfd_consume)
 {
 	_cleanup_close_ int pidfd = pidfd_consume;
 	struct belay__pending_end *pending = NULL;
@@ -88,15 +89,17 @@ static void wait_for_status(struct belay_observer *observer, const struct belay_
 		if (observer->pending_ends[i].pidfd < 0)
 			pending = &observer->pending_ends[i];
 	if (pending == NULL)
-		return;
+		return false;
 	pending->observer = observer;
 	pending->told = false;
 	pending->pid = event->pid;
 	pending->uid = event->uid;
 	pending->start_ticks = event->start_ticks;
 	memcpy(pending->name, observer->event_name, sizeof(pending->name));
-	if (belay__io_add(observer->loop, &pending->io, pidfd, EPOLLHUP, on_pending, pending) == 0)
-		pending->pidfd = TAKE_FD(pidfd);
+	if (belay__io_add(observer->loop, &pending->io, pidfd, EPOLLHUP, on_pending, pending) < 0)
+		return false;
+	pending->pidfd = TAKE_FD(pidfd);
+	return true;
 }
 
 /* How the process behind PIDFD ended: 0, -EAGAIN (the kernel will tell later), or another negative errno (never). */
@@ -159,12 +162,11 @@ bool belay__end(struct belay_observer *observer, uint32_t at, bool left)
 		belay__io_remove(&watch->io);
 		pidfd = TAKE_FD(watch->pidfd);
 		r = find_status(slot, pidfd, &status);
+		/* Each end is counted once: what may still become known, when it does. */
 		if (r == 0)
 			tell_status(observer, event, status);
-		else
+		else if (r != -EAGAIN || !wait_for_status(observer, event, TAKE_FD(pidfd)))
 			observer->counts[BELAY__COUNT_ENDS_UNKNOWN]++;
-		if (r == -EAGAIN)
-			wait_for_status(observer, event, TAKE_FD(pidfd));
 	}
 	belay__remember_end(observer, event);
 	belay__remove(observer, at);
@@ -184,8 +186,10 @@ static bool pending_next(struct belay_observer *observer)
 		observer->pending_told--;
 		r = belay__pidfd_exit_status(pending->pidfd, &status);
 		pending->pidfd = belay__close(pending->pidfd);
-		if (r < 0)
+		if (r < 0) {
+			observer->counts[BELAY__COUNT_ENDS_UNKNOWN]++;
 			continue;
+		}
 		event = belay__event_start(observer, BELAY_EVENT_END_STATUS);
 		event->pid = pending->pid;
 		event->uid = pending->uid;
@@ -193,7 +197,6 @@ static bool pending_next(struct belay_observer *observer)
 		memcpy(observer->event_name, pending->name, sizeof(pending->name));
 		tell_status(observer, event, status);
 		complete(observer, event);
-		observer->counts[BELAY__COUNT_ENDS_UNKNOWN]--;
 		return true;
 	}
 	return false;

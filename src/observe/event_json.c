@@ -102,6 +102,8 @@ static void write_end(struct belay__json_writer *json, const struct belay_event 
 static void write_beat(struct belay__json_writer *json, const struct belay_event *event)
 {
 	belay__json_string(json, "status", belay_status_name(event->status));
+	if (event->status_changed && !event->first && !event->recovered)
+		belay__json_string(json, "to", belay_status_name(event->status));
 	belay__json_u64(json, "payload", event->payload);
 	belay__json_string(json, "origin", belay_origin_name(event->origin));
 	if (event->recovered)

@@ -17,6 +17,7 @@
 
 #define DEFAULT_THRESHOLD_MS 5000
 #define MIN_THRESHOLD_MS     10
+#define MAX_MS               (UINT64_MAX / BELAY__NS_PER_MS / 2) /* no sum of a time and a length overflows */
 #define DEFAULT_CAPACITY     4096
 #define DEFAULT_SCAN_WINDOW  256
 #define DEFAULT_WITHIN_MS    UINT64_C(3600000)
@@ -41,6 +42,12 @@ static int check_options(const struct belay_observer_options *options, struct be
 	if (options->threshold_ms < MIN_THRESHOLD_MS)
 		return belay__fail(reterr, -EINVAL, "threshold of %llu ms is below the minimum of %d ms",
 			(unsigned long long)options->threshold_ms, MIN_THRESHOLD_MS);
+	if (options->threshold_ms > MAX_MS || options->within_max_ms > MAX_MS)
+		return belay__fail(reterr, -EINVAL, "%s of %llu ms is above the maximum of %llu ms",
+			options->threshold_ms > MAX_MS ? "threshold" : "within-max",
+			(unsigned long long)(options->threshold_ms > MAX_MS ? options->threshold_ms
+									    : options->within_max_ms),
+			(unsigned long long)MAX_MS);
 	if (options->capacity > BELAY__CAPACITY_MAX)
 		return belay__fail(reterr, -EINVAL, "capacity of %u is above the maximum of %d", options->capacity,
 			BELAY__CAPACITY_MAX);

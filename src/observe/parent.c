@@ -134,6 +134,7 @@ static int begin(struct belay__parent *parent, struct belay_error *reterr)
 	if (parent->signal_fd < 0)
 		return belay__fail(reterr, parent->signal_fd, "cannot start: %s", strerror(-parent->signal_fd));
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)belay__fd_raise_limit();
 	belay__service_manager_init(&parent->manager);
 	r = belay__provide(parent, reterr);

@@ -37,7 +37,7 @@ struct belay_observer *observer_start(const struct house *house, const struct be
 
 struct puppet {
 	pid_t pid; /* 0: has been waited for */
-	int orders;
+	int orders, pidfd;
 	uint64_t nonce; /* of its last puppet_beat() */
 	const char *path;
 };
@@ -56,8 +56,7 @@ void puppet_frame(struct puppet *puppet, const struct belay_frame *frame);
 void puppet_beat(struct puppet *puppet, enum belay_status status);
 /* The last word. */
 void puppet_last_word(struct puppet *puppet, uint64_t timestamp_ns);
-/* Connects to the door, sends HELLO there (from a child of its own when AS_CHILD: then its code is waited for), stays connected.
- * 0 or a negative errno. */
+/* Sends HELLO to the door, to which it stays connected. 0 or a negative errno. */
 int puppet_say(struct puppet *puppet, const struct belay__hello *hello);
 
 /* Has it exit with CODE; it stays a zombie until it is reaped. */
@@ -71,7 +70,7 @@ void puppet_done(struct puppet *puppet);
 
 /* The next event, which must be of KIND and comes within ten seconds. */
 const struct belay_event *event_take(struct belay_observer *observer, enum belay_event_kind kind);
-/* There is nothing to tell. */
+/* There is nothing to tell, and nothing is left that could become an event. */
 void event_none(struct belay_observer *observer);
 /* Takes all there is; how many there were. */
 unsigned event_drain(struct belay_observer *observer);

@@ -1,4 +1,4 @@
-/* One turn of an observer: drain the beats, then ends, door, deadlines; one event at a time comes out.
+/* One turn of an observer: drain the beats, then door, ends, deadlines; one event at a time comes out.
  *
  * Beats come first because everything else depends on them: a deadline may only be judged, and an end only told, when
  * what the process sent before has been read. A drain goes on until a socket is dry or as much was read as its queue holds:
@@ -52,7 +52,8 @@ struct belay_event *belay__event_about(struct belay_observer *observer, enum bel
 	event->origin = (enum belay_origin)slot->origin;
 	event->payload = record->payload;
 	event->nonce = slot->flags & BELAY__SLOT_TERMINAL ? BELAY_NONCE_TERMINAL : slot->last_nonce;
-	event->last_ns = slot->last_ns > observer->clock.start_ns ? slot->last_ns - observer->clock.start_ns : 0;
+	if (kind == BELAY_EVENT_STALL || kind == BELAY_EVENT_END)
+		event->last_ns = slot->last_ns > observer->clock.start_ns ? slot->last_ns - observer->clock.start_ns : 0;
 	if (kind == BELAY_EVENT_END) {
 		/* Its record is about to go. */
 		__builtin_memcpy(observer->event_name, record->name, sizeof(observer->event_name));
@@ -406,8 +407,11 @@ static bool beats_phase(struct belay_observer *observer)
 {
 	if (beats_next(observer))
 		return true;
+	/* Who says goodbye and exits at once has left: the door is heard before an end is told. */
+	if (observer->ended_head != observer->ended_tail)
+		belay__door_let_in(observer->door);
 	if (!something_depends_on_beats(observer) || !beats_come_first(observer))
-		observer->phase = BELAY__PHASE_ENDS;
+		observer->phase = BELAY__PHASE_DOOR;
 	return false;
 }
 
@@ -419,10 +423,10 @@ static bool step(struct belay_observer *observer)
 		return begin_turn(observer);
 	case BELAY__PHASE_BEATS:
 		return beats_phase(observer);
-	case BELAY__PHASE_ENDS:
-		return advance(observer, belay__ends_next(observer), BELAY__PHASE_DOOR);
 	case BELAY__PHASE_DOOR:
-		return advance(observer, belay__door_next(observer->door), BELAY__PHASE_DUE);
+		return advance(observer, belay__door_next(observer->door), BELAY__PHASE_ENDS);
+	case BELAY__PHASE_ENDS:
+		return advance(observer, belay__ends_next(observer), BELAY__PHASE_DUE);
 	case BELAY__PHASE_DUE:
 		return advance(observer, belay__stalls_next(observer), BELAY__PHASE_ANSWERS);
 	case BELAY__PHASE_ANSWERS:

@@ -55,7 +55,8 @@ static void wait_readable(int fd)
 	assert_int_equal(poll(&ready, 1, TIMEOUT_MS), 1);
 }
 
-/* Starts cat with FDS besides and waits until it has come to its main loop, where it holds nothing of the linker's. */
+/* Starts cat with FDS besides and waits until it has come to its main loop, where it holds nothing
+ * of the linker's. */
 static struct cat start_cat(struct belay__spawn spawn)
 {
 	static const char *const argv[] = { "cat", NULL };
@@ -103,7 +104,8 @@ static void end_cat(struct cat *cat)
 	(void)belay__close(cat->child.pidfd);
 }
 
-/* What is open as number FD in process PID: the name that the kernel has for it, or "" for nothing. */
+/* What is open as number FD in process PID: the name that the kernel has for it, or "" for
+ * nothing. */
 static void name_of_fd(pid_t pid, int fd, char name[static 256])
 {
 	char path[64];
@@ -489,7 +491,8 @@ static void many_starts_leave_no_descriptor(void **state)
 	assert_int_equal(belay__fd_count(), before);
 }
 
-/* Answers in a filter: clone() with CLONE_PIDFD is refused, and so are the calls of FIRST and SECOND. */
+/* Answers in a filter: clone() with CLONE_PIDFD is refused, and so are the calls of FIRST and
+ * SECOND. */
 static void refuse(uint32_t first, uint32_t second, uint32_t clone_error)
 {
 	struct sock_filter code[] = {

@@ -15,8 +15,9 @@
 #define STEP_4(crc, u32) _mm_crc32_u32(crc, u32)
 #define STEP_1(crc, u8)  _mm_crc32_u8(crc, u8)
 
-/* Neither the auxiliary vector nor anything else that musl offers tells about SSE4.2, and the compilers' own question
- * runs CPUID several times at the start of every program that links it. This is one CPUID; its leaf 1 always exists. */
+/* Neither the auxiliary vector nor anything else that musl offers tells about SSE4.2, and the
+ * compilers' own question runs CPUID several times at the start of every program that links it.
+ * This is one CPUID; its leaf 1 always exists. */
 static bool ask_cpu(void)
 {
 	unsigned eax, ebx, ecx, edx;
@@ -57,8 +58,8 @@ static bool ask_cpu(void)
 }
 #endif
 
-/* Row k holds what nibble k of a 32-bit word, the lowest first, becomes when the word has run through the register.
- * So four bytes need eight independent look-ups in half a kilobyte. */
+/* Row k holds what nibble k of a 32-bit word, the lowest first, becomes when the word has run
+ * through the register. So four bytes need eight independent look-ups in half a kilobyte. */
 /* clang-format off */
 static const uint32_t after_4_bytes[8][16] = {
 	{
@@ -105,7 +106,8 @@ static uint32_t table_step_4(uint32_t word)
 	return crc;
 }
 
-/* A single byte is the last of a word whose first three are zero: they leave the register as it was. */
+/* A single byte is the last of a word whose first three are zero: they leave the register as it
+ * was. */
 static uint32_t table_step_1(uint32_t crc, uint8_t byte)
 {
 	uint32_t low = (crc ^ byte) & 255;

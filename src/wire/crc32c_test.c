@@ -57,8 +57,8 @@ static void no_bytes_need_no_address(void **state)
 	assert_all_ways_give(0, NULL, 0);
 }
 
-/* A checksum is linear: its table is right when each single bit of a word, and the empty word, come out right; and
- * each entry is used when every nibble takes every value. */
+/* A checksum is linear: its table is right when each single bit of a word, and the empty word, come
+ * out right; and each entry is used when every nibble takes every value. */
 static void every_entry_of_the_table_is_right(void **state)
 {
 	(void)state;

@@ -148,7 +148,8 @@ static void values_are_accepted_up_to_their_edges(void **state)
 	}
 }
 
-/* Commits every fault at once and mends them one by one: what comes out is the order of the checks. */
+/* Commits every fault at once and mends them one by one: what comes out is the order of the
+ * checks. */
 static void the_first_fault_wins(void **state)
 {
 	uint8_t wire[BELAY_FRAME_LEN] = { 'v', 'A', 1, 7 };

@@ -119,7 +119,13 @@ class Door:
     def __init__(self, path, patience=PATIENCE):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(patience)
-        self.socket.connect(path + ".hello")
+        until(lambda: self._connect(path + ".hello"), "a place in the door's queue")
+
+    def _connect(self, path):
+        with contextlib.suppress(BlockingIOError):
+            self.socket.connect(path)
+            return True
+        return False
 
     def __enter__(self):
         return self
@@ -177,7 +183,7 @@ class Events:
     """Follows an event file from its start, across appends of one observer after the other."""
 
     def __init__(self, path):
-        self.path, self.offset, self.seen, self.rest = path, 0, [], b""
+        self.path, self.offset, self.seen, self.rest, self.torn = path, 0, [], b"", 0
 
     def read(self):
         with contextlib.suppress(FileNotFoundError):
@@ -187,7 +193,11 @@ class Events:
             self.offset += len(data)
             lines = (self.rest + data).split(b"\n")
             self.rest = lines.pop()
-            self.seen += [json.loads(line) for line in lines]
+            for line in lines:
+                try:
+                    self.seen.append(json.loads(line))
+                except ValueError:
+                    self.torn += 1
         return self.seen
 
     def matching(self, event=None, since=0, **members):
@@ -268,8 +278,7 @@ class Observer:
         return code, self.log()[before:]
 
     def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return read_file(self.log_path)
 
     @property
     def pid(self):
@@ -513,14 +522,14 @@ def _sweep():
         time.sleep(0.005)
 
 
-def _thaw_late(*_):
+def _too_late(*_):
     raise AssertionError("the case took too long")
 
 
 def _run(function, limit, output):
     libc.prctl(36, 1, 0, 0, 0)  # child subreaper: orphans come to us
     os.setsid()
-    signal.signal(signal.SIGALRM, _thaw_late)
+    signal.signal(signal.SIGALRM, _too_late)
     signal.setitimer(signal.ITIMER_REAL, limit)
     os.dup2(output, 1)
     os.dup2(output, 2)

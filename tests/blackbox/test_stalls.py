@@ -81,7 +81,7 @@ def _(room):
 
 @case("an announced silence may last as announced")
 def _(room):
-    observer = Observer(room, threshold="200ms")
+    observer = Observer(room, threshold="200ms", max_beat_rate=0)
     worker = Worker(observer.socket, 0)
     other = Worker(observer.socket, 0)
     worker.do("beat")
@@ -97,12 +97,24 @@ def _(room):
 
 @case("an announced silence ends with the next beat")
 def _(room):
-    observer = Observer(room, threshold="200ms")
+    observer = Observer(room, threshold="200ms", max_beat_rate=0)
     worker = Worker(observer.socket, 0)
     assert worker.do("within 30000") == ["0"]
     until(lambda: observer.counter("withins_total") == 1, "the announcement")
     worker.do("beat")
     observer.events.wait("stall", pid=worker.pid, patience=10)
+
+
+@case("an announcement counts although a beat before it was lost to a rate limit")
+def _(room):
+    observer = Observer(room, threshold="200ms", max_beat_rate=1)
+    worker = Worker(observer.socket, 0)
+    worker.do("beat")
+    assert worker.do("within 30000") == ["0"]
+    other = Worker(observer.socket, 0)
+    observer.events.wait("stall", pid=other.pid)
+    assert observer.counter('rate_limited_total{reason="per_pid"}') == 1
+    assert not observer.stalls(pid=worker.pid)
 
 
 @case("an announced silence is cut to within-max")
