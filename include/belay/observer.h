@@ -100,7 +100,7 @@ struct belay_event {
 	uint64_t nonce;       /* of the beat; the last one seen for STALL and END */
 	uint64_t last_ns;     /* STALL, END: when its last beat was accepted */
 	uint64_t silent_ns;   /* STALL: how long it has been silent, as observed; BEAT that recovers: how long it was */
-	uint64_t threshold_ns; /* STALL: what it was allowed */
+	uint64_t threshold_ns; /* STALL: what it was allowed; first BEAT: what it is allowed */
 	uint64_t late_ns;     /* STALL: how long after the deadline this was noticed; LATE: how long nothing was observed */
 	uint64_t pid_namespace; /* inode of the sender's, 0: unknown; MISSING: how many are there */
 	uint64_t observer_pid_namespace; /* NAMESPACE_CONFLICT; MISSING: how many are expected */

@@ -30,6 +30,21 @@ int belay__fd_nonblock(int fd)
 	return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
+int belay__fd_fill_stdio(void)
+{
+	for (int wanted = STDIN_FILENO; wanted <= STDERR_FILENO; wanted++) {
+		int fd;
+
+		if (fcntl(wanted, F_GETFD) >= 0)
+			continue;
+		/* The lowest number that is free; programs started later have it, too. */
+		fd = open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
+		if (fd < 0 || fcntl(fd, F_SETFD, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 unsigned belay__fd_raise_limit(void)
 {
 	struct rlimit limit, wanted;

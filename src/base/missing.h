@@ -12,9 +12,6 @@
 #ifndef SO_PASSPIDFD
 #define SO_PASSPIDFD 76 /* 6.5 */
 #endif
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77 /* 6.5 */
-#endif
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* 6.16; 0 refuses fds at the sender with EPERM */
 #endif
@@ -32,7 +29,6 @@
 #endif
 
 /* PIDFD_GET_INFO (6.13) with exit information after the process was reaped (6.15). */
-#define BELAY__PIDFD_INFO_PID  (UINT64_C(1) << 0)
 #define BELAY__PIDFD_INFO_EXIT (UINT64_C(1) << 3)
 
 struct belay__pidfd_info {

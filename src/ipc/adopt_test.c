@@ -18,34 +18,6 @@
 #include "ipc/receive.h"
 #include "ipc/testing.h"
 
-struct fixture {
-	int fds_before;
-	char dir[TEST_PATH_SIZE];
-	char path[108];
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	f->fds_before = test_fd_count();
-	test_make_dir(f->dir);
-	test_path(f->dir, "beat.sock", f->path);
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	test_remove_dir(f->dir);
-	assert_int_equal(test_fd_count(), f->fds_before);
-	free(f);
-	return 0;
-}
-
 /* What a service manager would pass: blocking, inherited by exec, without credentials. */
 static int managers_socket(const char *path, int type)
 {
@@ -59,7 +31,7 @@ static int managers_socket(const char *path, int type)
 
 static void an_adopted_socket_is_set_up_and_never_unlinked(void **state)
 {
-	const struct fixture *f = *state;
+	const struct test_place *f = *state;
 	int fd = managers_socket(f->path, SOCK_DGRAM), on = 0;
 	socklen_t len = sizeof(on);
 	struct belay__bound bound;
@@ -79,7 +51,7 @@ static void an_adopted_socket_is_set_up_and_never_unlinked(void **state)
 
 static void what_was_sent_before_the_adoption_arrives_with_its_strays(void **state)
 {
-	const struct fixture *f = *state;
+	const struct test_place *f = *state;
 	int fd = managers_socket(f->path, SOCK_DGRAM);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
@@ -109,7 +81,7 @@ static void what_was_sent_before_the_adoption_arrives_with_its_strays(void **sta
 
 static void a_listening_packet_socket_is_adopted(void **state)
 {
-	const struct fixture *f = *state;
+	const struct test_place *f = *state;
 	int fd = managers_socket(f->path, SOCK_SEQPACKET);
 	struct belay__bound bound;
 
@@ -134,7 +106,7 @@ static void refuse(int fd, int type, int code)
 
 static void what_is_no_socket_of_ours_is_refused_and_closed(void **state)
 {
-	const struct fixture *f = *state;
+	const struct test_place *f = *state;
 	char path[108];
 
 	test_path(f->dir, "deaf", path);
@@ -220,7 +192,7 @@ static void a_passed_socket_is_number_three(void **state)
 	assert_int_equal(test_wait_child(child), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_place_set_up, test_place_tear_down)
 
 int main(void)
 {

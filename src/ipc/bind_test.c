@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,44 +17,9 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
-#include "base/file.h"
 #include "ipc/testing.h"
 
 #define OTHER_UID 65534
-
-struct fixture {
-	int fds_before;
-	char dir[TEST_PATH_SIZE];
-	char path[108];
-	struct belay__bind bind;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	f->fds_before = test_fd_count();
-	test_make_dir(f->dir);
-	test_path(f->dir, "beat.sock", f->path);
-	f->bind = (struct belay__bind){ .path = f->path,
-		.type = SOCK_DGRAM,
-		.mode = 0600,
-		.lock = true };
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	belay__ipc_without_passrights = false;
-	test_remove_dir(f->dir);
-	assert_int_equal(test_fd_count(), f->fds_before);
-	free(f);
-	return 0;
-}
 
 static bool exists(const char *path)
 {
@@ -82,16 +46,6 @@ static void refuse(const struct belay__bind *bind, int code)
 	assert_int_equal(belay__bind_guarded(bind, &bound, NULL), code);
 }
 
-static void bind_it(const struct belay__bind *bind, struct belay__bound *ret_bound)
-{
-	struct belay_error error = { 0 };
-	int r = belay__bind_guarded(bind, ret_bound, &error);
-
-	if (r < 0)
-		fail_msg("%s", error.text);
-	assert_int_equal(r, 0);
-}
-
 /* Leaves a socket file of TYPE without an owner. */
 static void leave_stale(const char *path, int type)
 {
@@ -107,7 +61,7 @@ static void a_bound_socket_is_what_was_asked_for(void **state)
 {
 	static const unsigned modes[] = { 0600, 0660, 0666, 0622, 0777 };
 	static const mode_t umasks[] = { 0, 022, 077 };
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		for (size_t k = 0; k < sizeof(umasks) / sizeof(umasks[0]); k++) {
@@ -116,7 +70,7 @@ static void a_bound_socket_is_what_was_asked_for(void **state)
 			mode_t before = umask(umasks[k]);
 
 			f->bind.mode = modes[i];
-			bind_it(&f->bind, &bound);
+			test_bind(&f->bind, &bound);
 			assert_int_equal(umask(before), umasks[k]);
 			assert_int_equal(lstat(f->path, &status), 0);
 			assert_int_equal(status.st_mode, S_IFSOCK | modes[i]);
@@ -135,13 +89,13 @@ static void a_bound_socket_is_what_was_asked_for(void **state)
 
 static void a_bound_socket_does_not_block_and_asks_for_credentials(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	struct belay__bound bound;
 	int on = 0;
 	socklen_t len = sizeof(on);
 
 	f->bind.rcvbuf_bytes = 65536;
-	bind_it(&f->bind, &bound);
+	test_bind(&f->bind, &bound);
 	assert_true((fcntl(bound.fd, F_GETFL) & O_NONBLOCK) != 0);
 	assert_true((fcntl(bound.fd, F_GETFD) & FD_CLOEXEC) != 0);
 	assert_true((fcntl(bound.lock_fd, F_GETFD) & FD_CLOEXEC) != 0);
@@ -153,7 +107,7 @@ static void a_bound_socket_does_not_block_and_asks_for_credentials(void **state)
 
 static void rights_are_refused_where_the_kernel_can(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	struct belay__bound bound;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -161,7 +115,7 @@ static void rights_are_refused_where_the_kernel_can(void **state)
 	memcpy(address.sun_path, f->path, sizeof(address.sun_path));
 	for (int without = 0; without < 2; without++) {
 		belay__ipc_without_passrights = without == 1;
-		bind_it(&f->bind, &bound);
+		test_bind(&f->bind, &bound);
 		assert_int_equal(connect(sender, (struct sockaddr *)&address, sizeof(address)), 0);
 		assert_int_equal(test_send(sender, "x", 1, sender, 1),
 			bound.rights_refused ? -EPERM : 0);
@@ -174,14 +128,14 @@ static void rights_are_refused_where_the_kernel_can(void **state)
 
 static void a_packet_socket_listens(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	struct belay__bound bound;
 	int listening = 0;
 	socklen_t len = sizeof(listening);
 
 	f->bind.type = SOCK_SEQPACKET;
 	f->bind.lock = false;
-	bind_it(&f->bind, &bound);
+	test_bind(&f->bind, &bound);
 	assert_int_equal(getsockopt(bound.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len), 0);
 	assert_int_equal(listening, 1);
 	assert_int_equal(bound.lock_fd, -EBADF);
@@ -191,10 +145,10 @@ static void a_packet_socket_listens(void **state)
 
 static void a_second_observer_is_refused_with_and_without_lock(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	struct belay__bound bound;
 
-	bind_it(&f->bind, &bound);
+	test_bind(&f->bind, &bound);
 	refuse(&f->bind, -EADDRINUSE);
 	f->bind.lock = false;
 	refuse(&f->bind, -EADDRINUSE);
@@ -207,30 +161,30 @@ static void a_second_observer_is_refused_with_and_without_lock(void **state)
 
 static void the_lock_alone_keeps_others_out_and_stays_on_disk(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	struct belay__bound bound;
 	char lock[108];
 
 	test_path(f->dir, "beat.sock.lock", lock);
-	bind_it(&f->bind, &bound);
+	test_bind(&f->bind, &bound);
 	assert_int_equal(unlink(f->path), 0);
 	refuse(&f->bind, -EADDRINUSE);
 	belay__unbind(&bound);
 	assert_true(exists(lock));
-	bind_it(&f->bind, &bound);
+	test_bind(&f->bind, &bound);
 	belay__unbind(&bound);
 }
 
 static void a_socket_without_owner_is_replaced(void **state)
 {
 	static const int types[] = { SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM };
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct belay__bound bound;
 
 		leave_stale(f->path, types[i]);
-		bind_it(&f->bind, &bound);
+		test_bind(&f->bind, &bound);
 		refuse(&f->bind, -EADDRINUSE);
 		belay__unbind(&bound);
 	}
@@ -238,7 +192,7 @@ static void a_socket_without_owner_is_replaced(void **state)
 
 static void what_is_no_socket_is_left_alone(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	char target[108];
 
 	assert_int_equal(mkdir(f->path, 0700), 0);
@@ -259,7 +213,7 @@ static void what_is_no_socket_is_left_alone(void **state)
 
 static void a_lock_that_is_no_plain_file_is_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	char lock[108], other[108];
 
 	test_path(f->dir, "beat.sock.lock", lock);
@@ -298,7 +252,7 @@ static void the_directory_must_keep_others_out(void **state)
 		{ 01777, 0 },
 		{ 01770, 0 },
 	};
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct belay__bound bound;
@@ -308,14 +262,14 @@ static void the_directory_must_keep_others_out(void **state)
 			refuse(&f->bind, cases[i].code);
 			continue;
 		}
-		bind_it(&f->bind, &bound);
+		test_bind(&f->bind, &bound);
 		belay__unbind(&bound);
 	}
 }
 
 static void a_foreign_directory_is_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 
 	if (geteuid() != 0)
 		skip();
@@ -325,7 +279,7 @@ static void a_foreign_directory_is_refused(void **state)
 
 static void a_foreign_lock_is_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	char lock[108];
 
 	if (geteuid() != 0)
@@ -338,7 +292,7 @@ static void a_foreign_lock_is_refused(void **state)
 
 static void a_directory_must_be_one_and_no_link(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	char real[108], link[108], path[108];
 
 	test_path(f->dir, "real", real);
@@ -360,7 +314,7 @@ static void a_directory_must_be_one_and_no_link(void **state)
 
 static void a_path_must_be_a_file_name_that_fits(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	char path[200];
 	struct belay__bound bound;
 	size_t dir_len = strlen(f->dir);
@@ -375,7 +329,7 @@ static void a_path_must_be_a_file_name_that_fits(void **state)
 	path[107] = '\0';
 	refuse(&f->bind, -ENAMETOOLONG); /* no room for the lock */
 	f->bind.lock = false;
-	bind_it(&f->bind, &bound);
+	test_bind(&f->bind, &bound);
 	belay__unbind(&bound);
 
 	path[dir_len + 1] = '\0';
@@ -388,7 +342,7 @@ static void a_path_must_be_a_file_name_that_fits(void **state)
 
 static void only_sensible_requests_are_tried(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 
 	f->bind.mode = 04600;
 	refuse(&f->bind, -EINVAL);
@@ -400,7 +354,7 @@ static void only_sensible_requests_are_tried(void **state)
 
 static void a_read_only_directory_is_reported(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 
 	if (geteuid() == 0)
 		skip(); /* root can write everywhere */
@@ -421,7 +375,7 @@ static void *wait_for_end(void *data)
 
 static void a_process_with_threads_is_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	pthread_t thread;
 	int ends[2];
 
@@ -435,17 +389,17 @@ static void a_process_with_threads_is_refused(void **state)
 
 static void unbind_leaves_what_replaced_it(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 	struct belay__bound bound;
 
-	bind_it(&f->bind, &bound);
+	test_bind(&f->bind, &bound);
 	assert_int_equal(unlink(f->path), 0);
 	assert_int_equal(close(open(f->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
 	belay__unbind(&bound);
 	assert_true(exists(f->path));
 	assert_int_equal(unlink(f->path), 0);
 
-	bind_it(&f->bind, &bound);
+	test_bind(&f->bind, &bound);
 	assert_int_equal(unlink(f->path), 0);
 	leave_stale(f->path, SOCK_DGRAM);
 	/* The kernel may hand the number of the inode out again at once; then there is nothing
@@ -485,7 +439,7 @@ static void start_observer(const struct belay__bind *bind, int go, int report, i
 
 static void two_starters_leave_exactly_one(void **state)
 {
-	struct fixture *f = *state;
+	struct test_place *f = *state;
 
 	for (int round = 0; round < 50; round++) {
 		int go[2], report[2], hold[2];
@@ -520,97 +474,7 @@ static void two_starters_leave_exactly_one(void **state)
 	}
 }
 
-static void an_idle_queue_is_measured_and_left_empty(void **state)
-{
-	struct fixture *f = *state;
-	struct belay__bound bound;
-	char text[32], byte;
-	int limit, measured;
-
-	assert_true(belay__read_file(AT_FDCWD, "/proc/sys/net/unix/max_dgram_qlen", text,
-			    sizeof(text)) > 0);
-	limit = (int)strtol(text, NULL, 10);
-	bind_it(&f->bind, &bound);
-	measured = belay__measure_queue(bound.fd);
-	assert_int_equal(measured, limit + 1 > 16384 ? 16384 : limit + 1);
-	assert_int_equal(recv(bound.fd, &byte, 1, 0), -1);
-	assert_int_equal(errno, EAGAIN);
-	assert_int_equal(belay__measure_queue(bound.fd), measured);
-	belay__unbind(&bound);
-}
-
-static void a_nameless_socket_is_measured_by_another(void **state)
-{
-	int ends[2];
-
-	(void)state;
-	test_pair(SOCK_DGRAM, ends);
-	assert_true(belay__measure_queue(ends[1]) >= 1);
-	(void)close(ends[0]);
-	(void)close(ends[1]);
-	assert_int_equal(belay__measure_queue(-EBADF), -EBADF);
-}
-
-/* Runs in a network namespace of its own, whose limit is 10 at first. Exits with the line that
- * failed. */
-static void raise_and_measure(struct belay__bind *bind)
-{
-	struct belay__bound bound;
-	char before[32], after[32];
-	int measured;
-
-	if (unshare(CLONE_NEWNET) < 0)
-		_exit(77);
-	if (belay__read_file(AT_FDCWD, "/proc/sys/net/unix/max_dgram_qlen", before,
-		    sizeof(before)) <= 0)
-		_exit(77);
-	bind->dgram_qlen = 700; /* more than one sender can hold */
-	if (belay__bind_guarded(bind, &bound, NULL) < 0)
-		_exit(1);
-	measured = belay__measure_queue(bound.fd);
-	if (belay__read_file(AT_FDCWD, "/proc/sys/net/unix/max_dgram_qlen", after, sizeof(after)) <=
-		0)
-		_exit(2);
-	if (strcmp(before, after) != 0)
-		_exit(3);
-	belay__unbind(&bound);
-	if (bound.qlen_refused)
-		_exit(77); /* a read-only /proc/sys */
-	_exit(measured == 701 ? 0 : 4);
-}
-
-static void a_longer_queue_is_given_to_this_socket_only(void **state)
-{
-	struct fixture *f = *state;
-	pid_t child;
-	int status;
-
-	if (geteuid() != 0)
-		skip();
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0)
-		raise_and_measure(&f->bind);
-	status = test_wait_child(child);
-	if (status == 77)
-		skip();
-	assert_int_equal(status, 0);
-}
-
-static void a_refused_queue_length_is_only_a_warning(void **state)
-{
-	struct fixture *f = *state;
-	struct belay__bound bound;
-
-	if (geteuid() == 0)
-		skip();
-	f->bind.dgram_qlen = 1u << 20;
-	bind_it(&f->bind, &bound);
-	assert_true(bound.qlen_refused);
-	belay__unbind(&bound);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_place_set_up, test_place_tear_down)
 
 int main(void)
 {
@@ -635,10 +499,6 @@ int main(void)
 		TEST(unbind_leaves_what_replaced_it),
 		TEST(a_half_made_socket_can_be_unbound),
 		TEST(two_starters_leave_exactly_one),
-		TEST(an_idle_queue_is_measured_and_left_empty),
-		TEST(a_nameless_socket_is_measured_by_another),
-		TEST(a_longer_queue_is_given_to_this_socket_only),
-		TEST(a_refused_queue_length_is_only_a_warning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,7 +229,8 @@ static void unusual_and_usual_datagrams_do_not_disturb_each_other(void **state)
 			assert_int_equal(got[i].arrival == BELAY__ARRIVED, len[i] == FRAME_LEN);
 			assert_int_equal(got[i].pid, getpid());
 		}
-		/* A closer that gets no CPU would leave so many open that the kernel cuts the next ones. */
+		/* A closer that gets no CPU would leave so many open that the kernel cuts the next
+		 * ones. */
 		test_wait_closed(f->closer, closed);
 	}
 }

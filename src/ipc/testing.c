@@ -49,6 +49,43 @@ void test_path(const char *dir, const char *name, char ret_path[108])
 	assert_in_range(len, 2, 107);
 }
 
+int test_place_set_up(void **state)
+{
+	struct test_place *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	f->fds_before = test_fd_count();
+	test_make_dir(f->dir);
+	test_path(f->dir, "beat.sock", f->path);
+	f->bind = (struct belay__bind){ .path = f->path,
+		.type = SOCK_DGRAM,
+		.mode = 0600,
+		.lock = true };
+	*state = f;
+	return 0;
+}
+
+int test_place_tear_down(void **state)
+{
+	struct test_place *f = *state;
+
+	belay__ipc_without_passrights = false;
+	test_remove_dir(f->dir);
+	assert_int_equal(test_fd_count(), f->fds_before);
+	free(f);
+	return 0;
+}
+
+void test_bind(const struct belay__bind *bind, struct belay__bound *ret_bound)
+{
+	struct belay_error error = { 0 };
+	int r = belay__bind_guarded(bind, ret_bound, &error);
+
+	if (r < 0)
+		fail_msg("%s", error.text);
+	assert_int_equal(r, 0);
+}
+
 void test_pair(int type, int ret_ends[2])
 {
 	int on = 1;

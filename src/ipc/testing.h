@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "ipc/bind.h"
 #include "ipc/closer.h"
 
 #define TEST_PATH_SIZE 80
@@ -20,6 +21,21 @@ void test_remove_dir(const char *path);
 
 /* Writes "DIR/NAME" to ret_path, which has room for a socket's path. */
 void test_path(const char *dir, const char *name, char ret_path[108]);
+
+/* A directory of its own in which a test binds. */
+struct test_place {
+	int fds_before;
+	char dir[TEST_PATH_SIZE];
+	char path[108];          /* of a socket in it, which is not made yet */
+	struct belay__bind bind; /* a datagram socket there, 0600, with its lock */
+};
+
+/* For cmocka: makes the place *STATE, and removes it, when no descriptor may be left open. */
+int test_place_set_up(void **state);
+int test_place_tear_down(void **state);
+
+/* Binds, or fails with the sentence. */
+void test_bind(const struct belay__bind *bind, struct belay__bound *ret_bound);
 
 /* A connected pair; what arrives at ret_ends[1] carries credentials. TYPE is SOCK_DGRAM or
  * SOCK_SEQPACKET. */

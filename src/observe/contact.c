@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -24,10 +25,15 @@ static uint64_t successor_start(const struct belay__slot *slot)
 	return stat.start_ticks != slot->start_ticks ? stat.start_ticks : 0;
 }
 
-/* Another namespace is refused unless it was allowed; so is everybody's while our own is unknown (fail closed). */
+/* Another namespace is refused unless it was allowed; so is everybody's while our own is unknown (fail closed). It is asked for
+ * again then: a reading that failed once must not shut everybody out for good. */
 static bool namespace_refused(struct belay_observer *observer, uint32_t pid, uint64_t pid_ns)
 {
 	struct belay_event *event;
+	uint64_t own_pid_ns;
+
+	if (observer->own_pid_ns == 0 && belay__read_pid_namespace(getpid(), &own_pid_ns) == 0)
+		observer->own_pid_ns = (uint32_t)own_pid_ns;
 
 	if (observer->options.allow_cross_namespace || pid_ns == 0 ||
 		(uint32_t)pid_ns == observer->own_pid_ns)
@@ -133,10 +139,14 @@ static struct belay_event *event_of_beat(struct belay_observer *observer, const 
 static bool first_beat(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot, uint32_t uid,
 	struct belay__identity *identity, bool ended)
 {
+	struct belay_event *event;
+
 	make_record(observer, slot, uid, identity);
 	if (ended)
 		belay__ended_push(observer, observer->table.slots[slot].record);
-	event_of_beat(observer, frame, slot)->first = true;
+	event = event_of_beat(observer, frame, slot);
+	event->first = true;
+	event->threshold_ns = observer->table.deadlines.length_ns[observer->table.slots[slot].list];
 	return true;
 }
 

@@ -51,6 +51,7 @@ struct belay__watch {
 	struct belay__io io; /* of the pidfd */
 	int pidfd;
 	bool ended;
+	char evidence[160]; /* of the current or last stall, for `status` */
 	uint64_t missed_ns, noticed_ns; /* while questioned: the deadline, and when it was seen to have passed */
 };
 

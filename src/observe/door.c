@@ -168,6 +168,25 @@ static void answer_ping(struct belay__door *door, struct belay__text *text)
 	belay__text_add(text, "{}\n");
 }
 
+/* Goes on when the client has read. Until then what else it says is left where it is, and does not wake us. */
+static void wait_for_reader(struct belay__client *client)
+{
+	client->may_write = false;
+	(void)belay__io_change(&client->io, EPOLLOUT);
+}
+
+static int finish_status(struct belay__client *client)
+{
+	const char *sentence = client->rows > 0 ? "" : "nothing of that name is known";
+	int r = belay__door_send(client, BELAY__HELLO_DONE, client->rows > 0 ? 0 : -ENOENT, sentence, strlen(sentence));
+
+	if (r < 0)
+		return r;
+	client->task = BELAY__CLIENT_IDLE;
+	(void)belay__io_change(&client->io, EPOLLIN);
+	return 0;
+}
+
 /* Sends as much of a status answer as the client takes. */
 static void continue_status(struct belay__client *client)
 {
@@ -184,19 +203,13 @@ static void continue_status(struct belay__client *client)
 	if (r == -EAGAIN) {
 		client->cursor = cursor;
 		client->rows = rows;
-		client->may_write = false;
-		(void)belay__io_change(&client->io, EPOLLIN | EPOLLOUT);
-		return;
+	} else if (r == 0 && !more) {
+		r = finish_status(client);
 	}
-	if (r < 0) {
+	if (r == -EAGAIN)
+		wait_for_reader(client);
+	else if (r < 0)
 		hang_up(client);
-		return;
-	}
-	if (more)
-		return;
-	client->task = BELAY__CLIENT_IDLE;
-	(void)belay__io_change(&client->io, EPOLLIN);
-	send_done(client, client->rows > 0 ? 0 : -ENOENT, client->rows > 0 ? "" : "nothing of that name is known");
 }
 
 static void start_status(struct belay__client *client, const struct belay__hello *hello, uint32_t uid)
@@ -342,7 +355,7 @@ bool belay__door_next(struct belay__door *door)
 		if (client->fd >= 0 && client->task == BELAY__CLIENT_STATUS && client->may_write)
 			continue_status(client);
 		if (client->fd >= 0 && client->task == BELAY__CLIENT_STATUS && client->may_write)
-			(void)belay__io_change(&client->io, EPOLLIN | EPOLLOUT);
+			(void)belay__io_change(&client->io, EPOLLOUT);
 	}
 	return false;
 }

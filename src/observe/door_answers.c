@@ -47,12 +47,16 @@ static void add_name(struct belay__json_writer *json, const char *name, uint8_t 
 	belay__json_string(json, "name", full);
 }
 
-static void add_stall(struct belay__json_writer *json, const struct belay__slot *slot, const struct belay__record *record)
+static void add_stall(struct belay__json_writer *json, const struct belay_observer *observer,
+	const struct belay__slot *slot, const struct belay__record *record)
 {
-	if (slot->flags & BELAY__SLOT_STALLED)
+	if (slot->flags & BELAY__SLOT_STALLED) {
 		belay__json_string(json, "verdict", belay__verdict_name((enum belay__verdict)record->verdict));
-	else
+		belay__json_string(json, "evidence", observer->watches[slot->record].evidence);
+	} else {
 		belay__json_null(json, "verdict");
+		belay__json_null(json, "evidence");
+	}
 }
 
 static void add_process(struct belay__client *client, const struct belay__slot *slot, const struct belay__record *record,
@@ -71,7 +75,7 @@ static void add_process(struct belay__client *client, const struct belay__slot *
 	belay__json_u64(&json, "start_ticks", slot->start_ticks);
 	belay__json_string(&json, "state", state_of(slot));
 	belay__json_string(&json, "status", belay_status_name((enum belay_status)slot->status));
-	add_stall(&json, slot, record);
+	add_stall(&json, observer, slot, record);
 	belay__json_seconds(&json, "silent_s", silent_ns);
 	belay__json_seconds(&json, "threshold_s", observer->table.deadlines.length_ns[slot->list]);
 	belay__json_seconds(&json, "due_s", due ? slot->due_ns - observer->now_ns : 0);

@@ -71,10 +71,13 @@ static int find_subject(const struct belay__hello *hello, const struct belay__pa
 	return subject;
 }
 
-/* The nonce that follows the last one. A process that also beats by itself keeps its own count. */
+/* The nonce that follows the last one; it wraps before it would be a last word. A process that also beats by itself keeps
+ * its own count. */
 static uint64_t next_nonce(const struct belay__slot *slot)
 {
-	return slot != NULL && (slot->flags & BELAY__SLOT_HAS_NONCE) ? slot->last_nonce + 1 : 1;
+	bool counts = slot != NULL && (slot->flags & BELAY__SLOT_HAS_NONCE);
+
+	return counts && slot->last_nonce < BELAY_NONCE_TERMINAL - 1 ? slot->last_nonce + 1 : 1;
 }
 
 bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from,

@@ -106,6 +106,8 @@ static void write_beat(struct belay__json_writer *json, const struct belay_event
 		belay__json_string(json, "to", belay_status_name(event->status));
 	belay__json_u64(json, "payload", event->payload);
 	belay__json_string(json, "origin", belay_origin_name(event->origin));
+	if (event->first)
+		belay__json_seconds(json, "threshold_s", event->threshold_ns);
 	if (event->recovered)
 		belay__json_seconds(json, "silent_s", event->silent_ns);
 }

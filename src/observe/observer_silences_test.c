@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "identity/process_info.h"
 #include "observe/testing.h"
 
 static struct house house;
@@ -46,17 +45,6 @@ static struct puppet beating(struct belay_observer *observer)
 	return puppet;
 }
 
-static void wait_state(const struct puppet *puppet, char state)
-{
-	struct belay__stat stat = { .state = 0 };
-
-	for (unsigned i = 0; i < 10000 && stat.state != state; i++) {
-		assert_int_equal(belay__read_stat(puppet->pid, &stat), 0);
-		(void)poll(NULL, 0, stat.state != state);
-	}
-	assert_int_equal(stat.state, state);
-}
-
 static void a_silence_of_the_whole_threshold_is_a_stall_and_no_shorter_one(void **state)
 {
 	struct belay_observer *observer = observer_start(&house, NULL);
@@ -66,7 +54,7 @@ static void a_silence_of_the_whole_threshold_is_a_stall_and_no_shorter_one(void 
 
 	test_now_ns += 7 * TEST_MS;
 	puppet = beating(observer);
-	wait_state(&puppet, 'S');
+	puppet_wait_state(&puppet, 'S');
 	test_now_ns += TEST_S - 1;
 	event_none(observer);
 	test_now_ns += 1;
@@ -189,7 +177,7 @@ static void a_stopped_process_is_told_as_stopped(void **state)
 	(void)state;
 
 	puppet_signal(&puppet, SIGSTOP);
-	wait_state(&puppet, 'T');
+	puppet_wait_state(&puppet, 'T');
 	test_now_ns += TEST_S;
 	event = event_take(observer, BELAY_EVENT_STALL);
 	assert_string_equal(event->verdict, "stopped");

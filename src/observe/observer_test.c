@@ -290,7 +290,7 @@ static void a_first_beat_brings_the_process_with_all_that_is_known(void **state)
 	assert_string_equal(event->evidence, "");
 	assert_int_equal(event->silent_ns, 0);
 	assert_int_equal(event->last_ns, 0);
-	assert_int_equal(event->threshold_ns, 0);
+	assert_int_equal(event->threshold_ns, 1000 * TEST_MS);
 	assert_int_equal(event->late_ns, 0);
 	assert_int_equal(event->code, 0);
 	assert_int_equal(event->end, BELAY_END_UNKNOWN);

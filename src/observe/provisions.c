@@ -27,8 +27,8 @@ static int resolve_paths(struct belay__parent *parent, struct belay_error *reter
 	struct belay__observe_options *options = &parent->config.options;
 	int r;
 
-	parent->socket_is_default = options->socket[0] == '\0';
-	if (parent->socket_is_default) {
+	if (options->socket[0] == '\0') {
+		parent->socket_is_default = true;
 		r = belay__socket_to_bind(options->socket, reterr);
 		if (r < 0)
 			return r;
@@ -89,6 +89,17 @@ static int bind_sockets(struct belay__parent *parent, struct belay_error *reterr
 	return bind_patiently(&bind, &parent->hello, reterr);
 }
 
+static bool is_default_path(const char *path)
+{
+	struct belay__socket_candidates candidates;
+
+	belay__socket_candidates(&candidates);
+	for (size_t i = 0; i < candidates.count; i++)
+		if (strcmp(candidates.path[i], path) == 0)
+			return true;
+	return false;
+}
+
 /* Takes the sockets that a service manager bound for us: the datagram one for beats, the other for the door. */
 static int adopt_sockets(struct belay__parent *parent, int count, struct belay_error *reterr)
 {
@@ -111,6 +122,7 @@ static int adopt_sockets(struct belay__parent *parent, int count, struct belay_e
 		return belay__fail(reterr, -EINVAL, "the service manager passed no datagram socket for beats");
 	if (parent->beats.path[0] != '\0')
 		memcpy(parent->config.options.socket, parent->beats.path, sizeof(parent->config.options.socket));
+	parent->socket_is_default = is_default_path(parent->beats.path);
 	return 0;
 }
 

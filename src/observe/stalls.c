@@ -92,7 +92,7 @@ static uint64_t threshold_of(const struct belay_observer *observer, const struct
 static bool tell(struct belay_observer *observer, uint32_t at, const struct belay__evidence *evidence)
 {
 	struct belay__slot *slot = &observer->table.slots[at];
-	const struct belay__watch *watch = &observer->watches[slot->record];
+	struct belay__watch *watch = &observer->watches[slot->record];
 	struct belay__silence silence = {
 		.silent_ns = observer->now_ns - slot->last_ns,
 		.threshold_ns = threshold_of(observer, slot),
@@ -101,13 +101,15 @@ static bool tell(struct belay_observer *observer, uint32_t at, const struct bela
 	};
 	enum belay__verdict verdict = belay__judge(evidence, &silence);
 	struct belay_event *event = belay__event_about(observer, BELAY_EVENT_STALL, at);
-	struct belay__text text;
+	struct belay__text text, kept;
 
 	belay__text_init(&text, observer->event_evidence, sizeof(observer->event_evidence));
 	if (evidence != NULL)
 		belay__evidence_explain(verdict, evidence, &text);
 	else
 		belay__text_add(&text, "no evidence could be gathered");
+	belay__text_init(&kept, watch->evidence, sizeof(watch->evidence));
+	belay__text_add(&kept, observer->event_evidence);
 	event->verdict = belay__verdict_name(verdict);
 	event->silent_ns = silence.silent_ns;
 	event->threshold_ns = silence.threshold_ns;

@@ -123,26 +123,41 @@ static bool believable(const struct belay__slot *slot, const struct belay__recor
 		record->verdict < BELAY__VERDICT_COUNT;
 }
 
+/* Whether PID was not yet in SEEN, a set with MASK + 1 places of which at most half are taken. */
+static bool add_pid(uint32_t *seen, uint32_t mask, uint32_t pid)
+{
+	uint32_t at = pid * UINT32_C(0x9e3779b1) & mask;
+
+	while (seen[at] != 0 && seen[at] != pid)
+		at = (at + 1) & mask;
+	if (seen[at] == pid)
+		return false;
+	seen[at] = pid;
+	return true;
+}
+
 /* Copies what can be believed. The same process twice (it was being moved when the observer died) is taken once. */
-static uint32_t collect(const struct belay__slot *slots, const struct belay__record *records, uint32_t capacity,
-	struct belay__kept *kept)
+static int collect(const struct belay__slot *slots, const struct belay__record *records, uint32_t capacity,
+	struct belay__kept *kept, uint32_t *ret_count)
 {
 	uint32_t slot_count = belay__table_slot_count(capacity), count = 0;
-	uint8_t *taken = calloc(capacity, 1);
+	uint32_t *seen = calloc(slot_count, sizeof(*seen));
 
-	for (uint32_t at = 0; taken != NULL && at < slot_count && count < capacity; at++) {
+	if (seen == NULL)
+		return -ENOMEM;
+	for (uint32_t at = 0; at < slot_count && count < capacity; at++) {
 		struct belay__slot slot = slots[at];
 
-		if (slot.pid == 0 || slot.record >= capacity || taken[slot.record])
+		if (slot.pid == 0 || slot.record >= capacity)
 			continue;
 		kept[count] = (struct belay__kept){ .slot = slot, .record = records[slot.record] };
-		if (!believable(&kept[count].slot, &kept[count].record))
-			continue;
-		taken[slot.record] = 1;
-		count++;
+		if (believable(&kept[count].slot, &kept[count].record) &&
+			add_pid(seen, slot_count - 1, kept[count].slot.pid))
+			count++;
 	}
-	free(taken);
-	return count;
+	free(seen);
+	*ret_count = count;
+	return 0;
 }
 
 /* Why the file's header cannot be believed, or NULL. */
@@ -170,6 +185,7 @@ int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count
 	struct header header = { .capacity = 0 };
 	struct belay__kept *kept;
 	void *mapping;
+	int r;
 
 	*ret_kept = NULL;
 	*ret_count = 0;
@@ -183,17 +199,19 @@ int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count
 		return 0;
 	*ret_reason = "";
 	mapping = mmap(NULL, file_bytes(header.capacity), PROT_READ, MAP_SHARED, fd, 0);
-	kept = calloc(header.capacity, sizeof(*kept));
-	if (mapping == MAP_FAILED || kept == NULL) {
-		if (mapping != MAP_FAILED)
-			(void)munmap(mapping, file_bytes(header.capacity));
-		free(kept);
+	if (mapping == MAP_FAILED)
 		return -ENOMEM;
-	}
-	*ret_count = collect(slots_at(mapping, header.capacity, header.in_use),
-		records_at(mapping, header.capacity, header.in_use), header.capacity, kept);
-	*ret_kept = kept;
+	kept = calloc(header.capacity, sizeof(*kept));
+	r = kept == NULL ? -ENOMEM
+			 : collect(slots_at(mapping, header.capacity, header.in_use),
+				   records_at(mapping, header.capacity, header.in_use), header.capacity, kept,
+				   ret_count);
 	(void)munmap(mapping, file_bytes(header.capacity));
+	if (r < 0) {
+		free(kept);
+		return r;
+	}
+	*ret_kept = kept;
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "observe/testing.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
 #include <linux/sched.h>
@@ -24,12 +25,13 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/missing.h"
+#include "identity/process_info.h"
 
 #define ORDER_MAX   256
 #define TMPFS_MAGIC 0x01021994
 #define WAIT_MS     10000
 
-enum order_kind { ORDER_SEND = 1, ORDER_SAY, ORDER_EXIT };
+enum order_kind { ORDER_SEND = 1, ORDER_SAY, ORDER_HEAR, ORDER_EXIT };
 
 struct order {
 	int32_t kind, value;
@@ -60,9 +62,23 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
 	return remove(path);
 }
 
+static unsigned count_threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	unsigned count = 0;
+
+	assert_non_null(tasks);
+	while (readdir(tasks) != NULL)
+		count++;
+	assert_int_equal(closedir(tasks), 0);
+	return count - 2; /* "." and ".." */
+}
+
 void house_close(struct house *house)
 {
 	assert_int_equal(nftw(house->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+	for (unsigned i = 0; i < WAIT_MS && count_threads() > 1; i++)
+		(void)poll(NULL, 0, 1);
 }
 
 /* --- the observer --- */
@@ -207,20 +223,31 @@ static int do_send(const char *path, const struct order *order)
 	return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+static int door_fd = -EBADF; /* a puppet's */
+
 static int do_say(const char *path, const struct order *order)
 {
-	static int fd = -EBADF;
 	struct sockaddr_un address;
 	char door[108];
 
 	(void)snprintf(door, sizeof(door), "%s%s", path, BELAY__HELLO_SUFFIX);
 	address_of(door, &address);
-	if (fd < 0) {
-		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-		if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	if (door_fd < 0) {
+		door_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		if (connect(door_fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 			return -errno;
 	}
-	return send(fd, order->bytes, order->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return send(door_fd, order->bytes, order->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int do_hear(void)
+{
+	struct belay__hello_answer answer = { .part = 0 };
+
+	while (answer.part != BELAY__HELLO_DONE)
+		if (recv(door_fd, &answer, sizeof(answer), MSG_DONTWAIT) < (ssize_t)sizeof(answer))
+			return -EPIPE;
+	return answer.code;
 }
 
 _Noreturn static void puppet_run(int orders, const char *path)
@@ -237,6 +264,9 @@ _Noreturn static void puppet_run(int orders, const char *path)
 			break;
 		case ORDER_SAY:
 			answer = do_say(path, &order);
+			break;
+		case ORDER_HEAR:
+			answer = do_hear();
 			break;
 		case ORDER_EXIT:
 			_exit(order.value);
@@ -350,6 +380,11 @@ int puppet_say(struct puppet *puppet, const struct belay__hello *hello)
 	return give_order(puppet, ORDER_SAY, 0, hello, sizeof(*hello));
 }
 
+int puppet_hear(struct puppet *puppet)
+{
+	return give_order(puppet, ORDER_HEAR, 0, NULL, 0);
+}
+
 void puppet_exit(struct puppet *puppet, int code)
 {
 	(void)give_order(puppet, ORDER_EXIT, code, NULL, 0);
@@ -359,6 +394,19 @@ void puppet_exit(struct puppet *puppet, int code)
 void puppet_signal(const struct puppet *puppet, int signal_nr)
 {
 	assert_int_equal(syscall(SYS_pidfd_send_signal, puppet->pidfd, signal_nr, NULL, 0), 0);
+}
+
+void puppet_wait_state(const struct puppet *puppet, char state)
+{
+	struct belay__stat stat = { .state = 0 };
+
+	for (unsigned i = 0; i < WAIT_MS; i++) {
+		assert_int_equal(belay__read_stat(puppet->pid, &stat), 0);
+		if (stat.state == state)
+			return;
+		(void)poll(NULL, 0, 1);
+	}
+	fail_msg("the puppet is in state %c instead of %c", stat.state, state);
 }
 
 void puppet_wait_ended(const struct puppet *puppet)

@@ -26,6 +26,7 @@ struct house {
 
 /* Makes the directory (0700), on a memory file system where there is one. */
 void house_open(struct house *house);
+/* Removes it, and waits until this process is alone again: closers are threads that nobody waits for. */
 void house_close(struct house *house);
 
 /* The observer's injected clock. */
@@ -58,10 +59,14 @@ void puppet_beat(struct puppet *puppet, enum belay_status status);
 void puppet_last_word(struct puppet *puppet, uint64_t timestamp_ns);
 /* Sends HELLO to the door, to which it stays connected. 0 or a negative errno. */
 int puppet_say(struct puppet *puppet, const struct belay__hello *hello);
+/* The code of the last packet that the door has sent it; it must be there already. */
+int puppet_hear(struct puppet *puppet);
 
 /* Has it exit with CODE; it stays a zombie until it is reaped. */
 void puppet_exit(struct puppet *puppet, int code);
 void puppet_signal(const struct puppet *puppet, int signal_nr);
+/* Waits until its main thread is in STATE, as /proc spells it. */
+void puppet_wait_state(const struct puppet *puppet, char state);
 /* Waits until it has ended, without reaping it. */
 void puppet_wait_ended(const struct puppet *puppet);
 void puppet_reap(struct puppet *puppet);

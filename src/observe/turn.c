@@ -408,7 +408,7 @@ static bool beats_phase(struct belay_observer *observer)
 	if (beats_next(observer))
 		return true;
 	/* Who says goodbye and exits at once has left: the door is heard before an end is told. */
-	if (observer->ended_head != observer->ended_tail)
+	if (observer->ended_head != observer->ended_tail && !observer->drained_all)
 		belay__door_let_in(observer->door);
 	if (!something_depends_on_beats(observer) || !beats_come_first(observer))
 		observer->phase = BELAY__PHASE_DOOR;

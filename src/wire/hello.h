@@ -24,7 +24,7 @@ enum belay__hello_type {
 	BELAY__HELLO_WITHIN = 1,  /* the silence after `nonce` may last `value` ms; not answered */
 	BELAY__HELLO_GOODBYE = 2, /* the beat `nonce` is the last, on purpose; not answered */
 	BELAY__HELLO_BEAT = 3,    /* a beat for the parent, or for `of`, an ancestor of equal uid */
-	BELAY__HELLO_PING = 4,    /* answers "{}": is somebody there? with build and version */
+	BELAY__HELLO_PING = 4,    /* answers "{}": is somebody there? */
 	BELAY__HELLO_STATUS = 5, /* one JSON line a process; name: a glob, a pid, or empty for all */
 	BELAY__HELLO_COUNTERS = 6, /* one JSON object */
 	BELAY__HELLO_EVENTS = 7,   /* JSON lines: events from now on, until the asker hangs up */

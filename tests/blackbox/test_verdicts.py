@@ -157,7 +157,7 @@ def _(room):
     assert row["state"] == "stalled" and row["verdict"] == "stopped", row
 
 
-@case("without a prober a stall is still told, without evidence")
+@case("with a prober that hangs a stall is still told, with what the gate can see itself")
 def _(room):
     observer = Observer(room)
     worker = Worker(observer.socket)
@@ -165,8 +165,8 @@ def _(room):
     os.kill(observer.roles()["prober"], signal.SIGSTOP)
     worker.stop()
     stall = observer.events.wait("stall", pid=worker.pid)
-    assert stall["verdict"] == "silent", stall
-    assert stall["evidence"], stall
+    assert stall["verdict"] in ("stopped", "silent"), stall
+    assert stall["evidence"] and stall["silent_s"] < 5, stall
 
 
 @case("processes that fall silent at once each get their verdict")
