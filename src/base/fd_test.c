@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void closing_keeps_errno_and_forgets_the_number(void **state)
@@ -66,6 +67,39 @@ static void nonblock_keeps_the_other_flags(void **state)
 	assert_int_equal(belay__fd_nonblock(-1), -EBADF);
 }
 
+/* Runs in a child, whose standard descriptors CLOSED (bit 0: stdin ...) are closed at first. */
+static int fill(unsigned closed)
+{
+	int own = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10), next;
+
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if ((closed >> fd & 1) != 0)
+			(void)close(fd);
+	if (belay__fd_fill_stdio() != 0)
+		return 1;
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) != 0)
+			return 2;
+	next = fcntl(own, F_DUPFD_CLOEXEC, 0);
+	return next > STDERR_FILENO ? 0 : 3;
+}
+
+static void closed_standard_descriptors_are_filled(void **state)
+{
+	(void)state;
+
+	for (unsigned closed = 0; closed < 8; closed++) {
+		pid_t child = fork();
+		int status;
+
+		assert_true(child >= 0);
+		if (child == 0)
+			_exit(fill(closed));
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+}
+
 static void the_limit_rises_to_the_hard_one(void **state)
 {
 	struct rlimit limit;
@@ -86,6 +120,7 @@ int main(void)
 		cmocka_unit_test(closing_keeps_errno_and_forgets_the_number),
 		cmocka_unit_test(a_scope_closes_what_was_not_taken),
 		cmocka_unit_test(nonblock_keeps_the_other_flags),
+		cmocka_unit_test(closed_standard_descriptors_are_filled),
 		cmocka_unit_test(the_limit_rises_to_the_hard_one),
 	};
 

@@ -34,7 +34,7 @@ struct belay__datagram {
 struct belay__receiver;
 
 /* A receiver for datagrams of FRAME_LEN bytes; all its memory is allocated here. CLOSER is borrowed
- * and outlives it; when EXPECT_STRAYS is false (SO_PASSRIGHTS=0 is in force) the control buffers
+ * and outlives it; when EXPECT_STRAYS is false (SO_PASSRIGHTS=0 from the start) the control buffers
  * have no room for fds. 0 or -ENOMEM. Freed by belay__receiver_free() (NULL allowed), which returns
  * NULL. */
 int belay__receiver_new(uint32_t frame_len, bool expect_strays, struct belay__closer *closer,

@@ -32,6 +32,7 @@ struct belay__door {
 	int listen_fds[BELAY__LISTENERS_MAX];
 	unsigned listen_count;
 	struct belay__client clients[BELAY__DOOR_CLIENTS_MAX];
+	unsigned connected; /* clients with an fd */
 	unsigned next_client;
 	char packet[BELAY__HELLO_PACKET_MAX];
 };

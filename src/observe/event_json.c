@@ -122,7 +122,7 @@ static void write_refusal(struct belay__json_writer *json, const struct belay_ev
 		(void)belay_decode_error_text(&event->decode, sentence, sizeof(sentence));
 		belay__json_string(json, "error", sentence);
 	} else if (event->code != 0) {
-		belay__json_string(json, "error", strerrordesc_np(-event->code));
+		belay__json_string(json, "error", strerror(-event->code));
 	}
 }
 

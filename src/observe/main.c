@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/file.h"
 #include "observe/daemon.h"
 #include "observe/options.h"
@@ -36,6 +37,9 @@ int main(int argc, char **argv)
 	const char *role = value_of(first, "--role=");
 	const char *command = value_of(first, "--config-command=");
 
+	/* Started with stdin, stdout or stderr closed, we must not open a socket under their numbers. */
+	if (belay__fd_fill_stdio() < 0)
+		return 71;
 	if (role != NULL && strcmp(role, "gate") == 0)
 		return belay__gate_main();
 	if (role != NULL && strcmp(role, "prober") == 0)

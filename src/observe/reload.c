@@ -32,6 +32,16 @@ static void rejoin(struct belay_observer *observer, uint32_t at)
 	belay__deadlines_heard(&observer->table.deadlines, at, slot->list, observer->now_ns);
 }
 
+/* Thresholds that nobody has any more make room for new ones. Members wait off their lists until they rejoin. */
+static void forget_thresholds(struct belay__table *table)
+{
+	for (uint32_t at = 0; at < table->slot_count; at++)
+		if (table->slots[at].pid != 0 &&
+			!(table->slots[at].flags & (BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN)))
+			belay__deadlines_remove(&table->deadlines, at);
+	table->deadlines.lists = 0;
+}
+
 void belay__reload(struct belay_observer *observer, const struct belay__observe_options *options,
 	const struct belay__rule *rules, uint32_t rule_count)
 {
@@ -41,6 +51,7 @@ void belay__reload(struct belay_observer *observer, const struct belay__observe_
 	observer->now_ns = belay__watch_clock_now(&observer->clock);
 	belay__bucket_init(
 		&observer->bucket, options->global_beat_rate, options->global_beat_burst, observer->now_ns);
+	forget_thresholds(&observer->table);
 	observer->default_list = belay__deadlines_list(&observer->table.deadlines, options->threshold_ns);
 	belay__observer_set_rules(observer, rules, rule_count);
 	for (uint32_t at = 0; at < observer->table.slot_count; at++)

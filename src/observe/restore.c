@@ -29,7 +29,8 @@ static void keep_name(struct belay_observer *observer, struct belay__record *rec
 	*mark = '#';
 }
 
-static void go_on(struct belay_observer *observer, const struct belay__kept *kept, struct belay__identity *identity)
+/* False: there is no room for it any more. */
+static bool go_on(struct belay_observer *observer, const struct belay__kept *kept, struct belay__identity *identity)
 {
 	uint32_t at = belay__table_insert(&observer->table, kept->slot.pid);
 	struct belay__slot *slot;
@@ -38,7 +39,7 @@ static void go_on(struct belay_observer *observer, const struct belay__kept *kep
 
 	if (at == BELAY__NO_SLOT) {
 		observer->tracked.capacity_exceeded++;
-		return;
+		return false;
 	}
 	slot = &observer->table.slots[at];
 	number = slot->record;
@@ -59,6 +60,7 @@ static void go_on(struct belay_observer *observer, const struct belay__kept *kep
 		belay__deadlines_heard(&observer->table.deadlines, at, slot->list, observer->now_ns);
 	if (identity->pidfd >= 0)
 		belay__watch_take(observer, number, TAKE_FD(identity->pidfd));
+	return true;
 }
 
 /* Whether the process is still the one that was kept; fills *ret_identity when it is. */
@@ -88,11 +90,19 @@ uint32_t belay__restore(struct belay_observer *observer, const struct belay__kep
 		if (belay__table_find(&observer->table, kept[i].slot.pid) != BELAY__NO_SLOT ||
 			!same_process(&kept[i], &identity))
 			continue;
-		go_on(observer, &kept[i], &identity);
+		going_on += go_on(observer, &kept[i], &identity);
 		belay__identity_done(&identity);
-		going_on++;
 	}
 	return going_on;
+}
+
+/* It may be that there was no room for it. */
+static bool lives_on(const struct belay__kept *kept)
+{
+	struct belay__stat stat;
+
+	return kept->slot.start_ticks != 0 && belay__read_stat((pid_t)kept->slot.pid, &stat) == 0 &&
+		stat.start_ticks == kept->slot.start_ticks && stat.state != 'Z';
 }
 
 bool belay__vanished_next(struct belay_observer *observer)
@@ -104,6 +114,8 @@ bool belay__vanished_next(struct belay_observer *observer)
 
 		if (at != BELAY__NO_SLOT && (kept->slot.start_ticks == 0 ||
 						    observer->table.slots[at].start_ticks == kept->slot.start_ticks))
+			continue;
+		if (at == BELAY__NO_SLOT && lives_on(kept))
 			continue;
 		event = belay__event_start(observer, BELAY_EVENT_END);
 		event->pid = kept->slot.pid;

@@ -305,11 +305,13 @@ bool puppet_start_with(
 		return false;
 	}
 	if (pid == 0) {
-		belay__close(ends[0]);
+		/* As after an exec: the observer's descriptors, and its lock with them, are not the puppet's. */
+		if (dup2(ends[1], 3) < 0 || syscall(SYS_close_range, 4U, ~0U, 0) < 0)
+			_exit(95);
 		if (uid >= 0 && setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid) < 0)
 			_exit(96);
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		puppet_run(ends[1], house->path);
+		puppet_run(3, house->path);
 	}
 	belay__close(ends[1]);
 	*ret_puppet = (struct puppet){ .pid = pid, .orders = ends[0], .path = house->path };

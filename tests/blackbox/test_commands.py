@@ -149,22 +149,29 @@ def _(room):
     assert code == 0 and any(event["event"] == "stall" for event in rows(out))
 
 
-@case("events -f goes on with what happens")
+@case("events -f goes on with what happens, also when the observer is replaced")
 def _(room):
     observer = Observer(room)
     follower = subprocess.Popen([BELAY, "events", "-f", "-n", "0", "--json", "--socket", observer.socket], stdout=subprocess.PIPE,
-                                text=True, env=clean_environment(), stdin=subprocess.DEVNULL)
-    def following():
-        return len(os.listdir(f"/proc/{observer.gate()}/fd")) > quiet
-    quiet = len(os.listdir(f"/proc/{observer.gate()}/fd")) - 1
-    until(following, "a follower")
-    pids = set()
-    while not pids:
-        worker = Worker(observer.socket)
-        worker.tell("exit 0")
-        observer.events.wait("end", pid=worker.pid)
-        line = json.loads(follower.stdout.readline())
-        pids.add(line.get("pid"))
+                                env=clean_environment(), stdin=subprocess.DEVNULL)
+    os.set_blocking(follower.stdout.fileno(), False)
+    told = b""
+
+    def end_is_told():
+        # It may begin to follow later than the first of these ends.
+        nonlocal told
+        child = beating_child(observer.socket)
+        child.say("exit")
+        child.wait()
+        observer.events.wait("end", pid=child.pid)
+        with contextlib.suppress(BlockingIOError):
+            told += os.read(follower.stdout.fileno(), 65536)
+        return any(json.loads(line)["event"] == "end" for line in told.split(b"\n")[:-1])
+    for _ in range(2):
+        until(end_is_told, "an end told by the follower")
+        told = b""
+        observer.stop()
+        observer.start()
     follower.send_signal(signal.SIGINT)
     follower.wait(PATIENCE)
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Observers and their roles die, are replaced and stopped for a while: nobody is lost, nobody is blamed."""
 import os
+import random
 import signal
 import time
 
@@ -238,6 +239,64 @@ def _(room):
         observer.start()
         go_on(observer, [worker])
     assert not observer.stalls() and not observer.ends()
+
+
+@case("roles killed at random moments lose nobody and blame nobody", limit=60)
+def _(room):
+    room.need_tmpfs()
+    observer = Observer(room, threshold="6s")
+    workers = crowd(observer, 5, 40)
+    generator = random.Random(17)
+    for _ in range(12):
+        at = time.monotonic() + generator.uniform(0, 0.12)
+        until(lambda t=at: time.monotonic() >= t, "the moment")
+        roles = children_of(observer.pid)
+        if roles:
+            os.kill(generator.choice(roles), signal.SIGKILL)
+    replaced(observer, "gate", 0)
+    go_on(observer, workers)
+    ending = workers.pop()
+    ending.tell("exit 4")
+    end = observer.events.wait("end", pid=ending.pid)
+    assert end["end"] in ("exited", "unknown"), end
+    assert not observer.stalls() and len(observer.ends()) == 1
+    assert len(observer.events.matching("first-beat")) == 5
+
+
+@case("an observer that is killed while it starts leaves nothing that hinders the next")
+def _(room):
+    room.need_tmpfs()
+    observer = Observer(room, threshold="5s")
+    workers = crowd(observer, 3)
+    observer.kill()
+    generator = random.Random(3)
+    for _ in range(15):
+        observer.launch()
+        at = time.monotonic() + generator.uniform(0, 0.04)
+        until(lambda t=at: time.monotonic() >= t, "the moment")
+        observer.kill()
+    observer.start()
+    go_on(observer, workers)
+    assert not observer.stalls() and not observer.ends()
+    assert len(observer.events.matching("first-beat")) == 3
+
+
+@case("numbers of events go on where they were, whoever was killed")
+def _(room):
+    observer = Observer(room)
+    for turn in range(4):
+        worker = Worker(observer.socket)
+        worker.tell("exit 0")
+        observer.events.wait("end", pid=worker.pid)
+        if turn % 2:
+            gate = observer.roles()["gate"]
+            os.kill(gate, signal.SIGKILL)
+            replaced(observer, "gate", gate)
+        else:
+            observer.kill()
+            observer.start()
+    numbers = [event["seq"] for event in observer.events.read()]
+    assert numbers == sorted(set(numbers)), numbers
 
 
 @case("roles end when their parent is killed")

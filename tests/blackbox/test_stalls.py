@@ -39,6 +39,15 @@ def _(room):
     assert [stall["pid"] for stall in observer.stalls()] == [silent.pid]
 
 
+@case("fifty processes that share the kernel's default queue never stall", limit=60)
+def _(room):
+    observer = Observer(room, threshold="4s")
+    workers = [Worker(observer.socket, 100) for _ in range(50)]
+    until(lambda: len(observer.events.matching("first-beat")) == 50, "first beats")
+    until(lambda: min(row["beats"] for row in observer.rows()) > 15, "beats of each")
+    assert not observer.stalls() and len(workers) == 50
+
+
 @case("a stall is never told before its deadline")
 def _(room):
     observer = Observer(room, threshold="400ms")

@@ -98,6 +98,7 @@ static void raise_now(struct worker *worker, long number)
 {
 	(void)worker;
 	without_core();
+	(void)signal((int)number, SIG_DFL);
 	(void)raise((int)number);
 }
 

@@ -46,7 +46,9 @@ static long kernel(long number, long a, long b, long c, long d, long e, long f)
 	register long r8 __asm__("r8") = e;
 	register long r9 __asm__("r9") = f;
 
-	__asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	return result;
 }
@@ -77,18 +79,18 @@ static int fails(const char *name, int error)
 	return 1;
 }
 
-#define NEXT(name_)                                                                                                    \
-	static __typeof__(name_) *next;                                                                                \
-	if (next == NULL)                                                                                              \
+#define NEXT(name_)                                                                                \
+	static __typeof__(name_) *next;                                                            \
+	if (next == NULL)                                                                          \
 	*(void **)&next = dlsym(RTLD_NEXT, #name_)
 
 /* RESULT is what the call returns when it fails with ERROR. */
-#define WRAP(type_, name_, parameters_, arguments_, result_, error_)                                                   \
-	type_ name_ parameters_;                                                                                       \
-	type_ name_ parameters_                                                                                        \
-	{                                                                                                              \
-		NEXT(name_);                                                                                           \
-		return fails(#name_, error_) ? (type_)(result_) : next arguments_;                                     \
+#define WRAP(type_, name_, parameters_, arguments_, result_, error_)                               \
+	type_ name_ parameters_;                                                                   \
+	type_ name_ parameters_                                                                    \
+	{                                                                                          \
+		NEXT(name_);                                                                       \
+		return fails(#name_, error_) ? (type_)(result_) : next arguments_;                 \
 	}
 
 void *__libc_malloc(size_t size);
@@ -116,31 +118,41 @@ void *aligned_alloc(size_t alignment, size_t size)
 	return fails("aligned_alloc", ENOMEM) ? NULL : __libc_memalign(alignment, size);
 }
 
-WRAP(void *, mmap64, (void *at, size_t size, int prot, int flags, int fd, off64_t offset), (at, size, prot, flags, fd, offset),
-	MAP_FAILED, ENOMEM)
+WRAP(void *, mmap64, (void *at, size_t size, int prot, int flags, int fd, off64_t offset),
+	(at, size, prot, flags, fd, offset), MAP_FAILED, ENOMEM)
 WRAP(int, socket, (int domain, int type, int protocol), (domain, type, protocol), -1, EMFILE)
-WRAP(int, socketpair, (int domain, int type, int protocol, int ends[2]), (domain, type, protocol, ends), -1, EMFILE)
-WRAP(int, bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), -1, EACCES)
+WRAP(int, socketpair, (int domain, int type, int protocol, int ends[2]),
+	(domain, type, protocol, ends), -1, EMFILE)
+WRAP(int, bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), -1,
+	EACCES)
 WRAP(int, listen, (int fd, int backlog), (fd, backlog), -1, ENOBUFS)
-WRAP(int, accept4, (int fd, struct sockaddr *address, socklen_t *size, int flags), (fd, address, size, flags), -1, EMFILE)
-WRAP(int, connect, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), -1, ENOBUFS)
-WRAP(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t size), (fd, level, name, value, size), -1,
-	ENOPROTOOPT)
-WRAP(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *size), (fd, level, name, value, size), -1,
+WRAP(int, accept4, (int fd, struct sockaddr *address, socklen_t *size, int flags),
+	(fd, address, size, flags), -1, EMFILE)
+WRAP(int, connect, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size),
+	-1, ENOBUFS)
+WRAP(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t size),
+	(fd, level, name, value, size), -1, ENOPROTOOPT)
+WRAP(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *size),
+	(fd, level, name, value, size), -1, ENOBUFS)
+WRAP(ssize_t, send, (int fd, const void *bytes, size_t size, int flags), (fd, bytes, size, flags),
+	-1, ENOBUFS)
+WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), -1,
 	ENOBUFS)
-WRAP(ssize_t, send, (int fd, const void *bytes, size_t size, int flags), (fd, bytes, size, flags), -1, ENOBUFS)
-WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), -1, ENOBUFS)
-WRAP(ssize_t, recv, (int fd, void *bytes, size_t size, int flags), (fd, bytes, size, flags), -1, ENOMEM)
+WRAP(ssize_t, recv, (int fd, void *bytes, size_t size, int flags), (fd, bytes, size, flags), -1,
+	ENOMEM)
 WRAP(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), -1, ENOMEM)
-WRAP(int, recvmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout),
+WRAP(int, recvmmsg,
+	(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout),
 	(fd, messages, count, flags, timeout), -1, ENOMEM)
 WRAP(int, epoll_create1, (int flags), (flags), -1, EMFILE)
-WRAP(int, epoll_ctl, (int epfd, int op, int fd, struct epoll_event *event), (epfd, op, fd, event), -1, ENOSPC)
+WRAP(int, epoll_ctl, (int epfd, int op, int fd, struct epoll_event *event), (epfd, op, fd, event),
+	-1, ENOSPC)
 WRAP(int, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags), -1, EMFILE)
 WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), -1, EMFILE)
 WRAP(int, ftruncate64, (int fd, off64_t size), (fd, size), -1, ENOSPC)
 WRAP(int, fstat64, (int fd, struct stat64 *status), (fd, status), -1, EIO)
-WRAP(int, fstatat64, (int fd, const char *path, struct stat64 *status, int flags), (fd, path, status, flags), -1, EIO)
+WRAP(int, fstatat64, (int fd, const char *path, struct stat64 *status, int flags),
+	(fd, path, status, flags), -1, EIO)
 WRAP(int, lstat64, (const char *path, struct stat64 *status), (path, status), -1, EIO)
 WRAP(int, statfs64, (const char *path, struct statfs64 *status), (path, status), -1, EIO)
 WRAP(int, fstatfs64, (int fd, struct statfs64 *status), (fd, status), -1, EIO)
@@ -149,15 +161,20 @@ WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode), -1, EPERM)
 WRAP(int, fsync, (int fd), (fd), -1, EIO)
 WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode), -1, ENOSPC)
 WRAP(ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, size), -1, EIO)
-WRAP(ssize_t, pread64, (int fd, void *bytes, size_t size, off64_t offset), (fd, bytes, size, offset), -1, EIO)
+WRAP(ssize_t, pread64, (int fd, void *bytes, size_t size, off64_t offset),
+	(fd, bytes, size, offset), -1, EIO)
 WRAP(ssize_t, write, (int fd, const void *bytes, size_t size), (fd, bytes, size), -1, ENOSPC)
 WRAP(ssize_t, writev, (int fd, const struct iovec *parts, int count), (fd, parts, count), -1, ENOSPC)
 WRAP(ssize_t, readlink, (const char *path, char *text, size_t size), (path, text, size), -1, EIO)
-WRAP(ssize_t, readlinkat, (int fd, const char *path, char *text, size_t size), (fd, path, text, size), -1, EIO)
-WRAP(int, setrlimit64, (__rlimit_resource_t resource, const struct rlimit64 *limit), (resource, limit), -1, EPERM)
-WRAP(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data),
+WRAP(ssize_t, readlinkat, (int fd, const char *path, char *text, size_t size),
+	(fd, path, text, size), -1, EIO)
+WRAP(int, setrlimit64, (__rlimit_resource_t resource, const struct rlimit64 *limit),
+	(resource, limit), -1, EPERM)
+WRAP(int, pthread_create,
+	(pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data),
 	(thread, attributes, run, data), EAGAIN, EAGAIN)
-WRAP(int, posix_fallocate64, (int fd, off64_t offset, off64_t size), (fd, offset, size), ENOSPC, ENOSPC)
+WRAP(int, posix_fallocate64, (int fd, off64_t offset, off64_t size), (fd, offset, size), ENOSPC,
+	ENOSPC)
 
 int open64(const char *path, int flags, ...)
 {
