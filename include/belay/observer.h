@@ -102,8 +102,9 @@ struct belay_event {
 	uint64_t silent_ns;   /* STALL: how long it has been silent, as observed; BEAT that recovers: how long it was */
 	uint64_t threshold_ns; /* STALL: what it was allowed; first BEAT: what it is allowed */
 	uint64_t late_ns;     /* STALL: how long after the deadline this was noticed; LATE: how long nothing was observed */
-	uint64_t pid_namespace; /* inode of the sender's, 0: unknown; MISSING: how many are there */
-	uint64_t observer_pid_namespace; /* NAMESPACE_CONFLICT; MISSING: how many are expected */
+	uint64_t pid_namespace; /* NAMESPACE_CONFLICT, ORIGIN_CONFLICT: inode of the sender's, 0: unknown */
+	uint64_t observer_pid_namespace; /* NAMESPACE_CONFLICT: the one that it should have been */
+	uint32_t expected, beating; /* MISSING: how many are expected, how many there are */
 	struct belay_decode_error decode;
 	int code;             /* IO: negative errno; END: exit status or signal */
 	enum belay_end end;

@@ -50,7 +50,8 @@ int belay__parse_mode(const char *string, unsigned *ret_mode);
 int belay__parse_bool(const char *string, bool *ret_value);
 
 /* The longest name of a process, without the final NUL. */
-#define BELAY__NAME_MAX 64
+#define BELAY__NAME_MAX  64
+#define BELAY__NAME_SIZE (BELAY__NAME_MAX + 1)
 
 /* Whether the LEN bytes at NAME are a valid process name: [A-Za-z0-9_][A-Za-z0-9._@#-]{0,63}. */
 bool belay__name_valid(const char *name, size_t len);

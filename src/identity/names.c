@@ -187,7 +187,7 @@ static void read_unit(int procfd, char name[static BELAY__NAME_MAX + 1])
 	}
 }
 
-void belay__read_names(pid_t pid, struct belay__names *ret_names)
+void belay__read_names(pid_t pid, bool with_environment, struct belay__names *ret_names)
 {
 	_cleanup_close_ int procfd = belay__proc_open(pid);
 	struct belay__stat stat;
@@ -204,5 +204,6 @@ void belay__read_names(pid_t pid, struct belay__names *ret_names)
 	/* Half a path could be somebody else's: too long is not known. */
 	ret_names->exe[n > 0 && (size_t)n < sizeof(ret_names->exe) ? n : 0] = '\0';
 	read_unit(procfd, ret_names->unit);
-	read_env(procfd, ret_names->env);
+	if (with_environment)
+		read_env(procfd, ret_names->env);
 }

@@ -193,7 +193,7 @@ static void a_process_is_called_what_its_environment_says(void **state)
 		environment[cases[i].before] = own;
 		environment[cases[i].before + 1] = NULL;
 		child = start_with(environment);
-		belay__read_names(child.pid, &names);
+		belay__read_names(child.pid, true, &names);
 		child_end(&child);
 		assert_string_equal(names.env, cases[i].name);
 		assert_string_equal(names.comm, "exe");
@@ -216,10 +216,10 @@ static void a_strange_command_name_is_made_valid(void **state)
 	(void)state;
 
 	child_wait_state(&child, 'S');
-	belay__read_names(child.pid, &names);
+	belay__read_names(child.pid, true, &names);
 	assert_string_equal(names.comm, "a__S_1__x");
 	child_end(&child);
-	belay__read_names(child.pid, &names);
+	belay__read_names(child.pid, true, &names);
 	assert_string_equal(names.comm, "");
 	assert_string_equal(names.exe, "");
 	assert_string_equal(names.env, "");
@@ -259,7 +259,7 @@ static void a_unit_is_found_by_its_cgroup(void **state)
 		if (!joined)
 			(void)rmdir(cgroup);
 	}
-	belay__read_names(child.pid, &names);
+	belay__read_names(child.pid, true, &names);
 	child_end(&child);
 	if (!joined)
 		skip();

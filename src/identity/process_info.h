@@ -53,7 +53,7 @@ struct belay__names {
 /* Reads all four; what cannot be read is "". The environment lies in the process's own memory:
  * reading it waits while somebody changes that memory's layout, which a process stuck in the kernel
  * may do for long. Nothing else here waits. */
-void belay__read_names(pid_t pid, struct belay__names *ret_names);
+void belay__read_names(pid_t pid, bool with_environment, struct belay__names *ret_names);
 
 /* Whether ANCESTOR is an ancestor of PID (at most 64 generations up; pid 1 never counts). 1, 0, or
  * a negative errno. */

@@ -114,14 +114,33 @@ static void refresh_pid_max(struct belay_observer *observer)
 		observer->pid_max = (uint32_t)pid_max;
 }
 
-/* The per-process rate; the first terminal frame after regular ones always passes: it is the last word. */
+static bool is_last_word(const struct belay__slot *slot, const struct belay_frame *frame)
+{
+	return frame->nonce == BELAY_NONCE_TERMINAL && !(slot->flags & BELAY__SLOT_TERMINAL);
+}
+
+/* Charges the process's rate for a beat. Beats of one batch may have waited for a tick, so they are charged as if they
+ * had come evenly since the sockets were read before. */
+static bool pay_rate(const struct belay_observer *observer, struct belay__record *record)
+{
+	uint64_t from_ns = observer->arrived_after_ns > observer->interval_ns
+		? observer->arrived_after_ns - observer->interval_ns
+		: 0;
+	uint64_t paid_ns = (record->paid_ns > from_ns ? record->paid_ns : from_ns) + observer->interval_ns;
+
+	if (paid_ns > observer->now_ns)
+		return false;
+	record->paid_ns = paid_ns;
+	return true;
+}
+
+/* The last word always passes, and so does, once a second, a beat that may complete the sender's identity. */
 static bool within_rate(
 	struct belay_observer *observer, const struct belay__slot *slot, const struct belay_frame *frame)
 {
-	if (observer->interval_ns == 0 || observer->now_ns - slot->last_ns >= observer->interval_ns)
+	if (observer->interval_ns == 0 || pay_rate(observer, &observer->table.records[slot->record]))
 		return true;
-	return (frame->nonce == BELAY_NONCE_TERMINAL && !(slot->flags & BELAY__SLOT_TERMINAL)) ||
-		slot->origin < BELAY__KERNEL_ATTESTED;
+	return is_last_word(slot, frame) || belay__may_complete(observer, slot);
 }
 
 static bool admit_by_rates(struct belay_observer *observer, uint32_t pid, const struct belay_frame *frame)
@@ -136,7 +155,7 @@ static bool admit_by_rates(struct belay_observer *observer, uint32_t pid, const 
 			observer->counts[BELAY__COUNT_RATE_LIMITED_PID]++;
 			return false;
 		}
-		last_word = frame->nonce == BELAY_NONCE_TERMINAL && !(known->flags & BELAY__SLOT_TERMINAL);
+		last_word = is_last_word(known, frame);
 	}
 	if (!last_word && !belay__bucket_take(&observer->bucket, observer->now_ns)) {
 		observer->counts[BELAY__COUNT_RATE_LIMITED_GLOBAL]++;

@@ -8,6 +8,16 @@
 #include "base/fd.h"
 #include "observe/core.h"
 
+#define COMPLETE_EVERY_NS BELAY__NS_PER_S
+
+/* Without a pidfd (no descriptor left, no such system call) a process is still worth knowing. */
+int belay__identify(uint32_t pid, struct belay__identity *ret_identity)
+{
+	int r = belay__identity_open((pid_t)pid, true, ret_identity);
+
+	return r < 0 && r != -ESRCH ? belay__identity_open((pid_t)pid, false, ret_identity) : r;
+}
+
 /* A regular nonce that does not go up: a replay, a wrap, or another process under the same pid. */
 static bool nonce_regressed(const struct belay__slot *slot, const struct belay_frame *frame)
 {
@@ -69,57 +79,17 @@ static void on_evict(void *data, uint32_t slot)
 	belay__forget(observer, slot);
 }
 
-static void give_name(struct belay__names *names, const char *name)
-{
-	size_t len = strnlen(name, sizeof(names->env) - 1);
-
-	memcpy(names->env, name, len);
-	names->env[len] = '\0';
-}
-
-/* The name is taken again: who had it before is no longer of interest. */
-static void forget_departed(struct belay_observer *observer, const struct belay__record *record)
-{
-	for (unsigned i = 0; i < BELAY__DEPARTED_MAX; i++)
-		if (observer->departed[i].pid != 0 && observer->departed[i].uid == record->uid &&
-			strcmp(observer->departed[i].name, record->name) == 0)
-			observer->departed[i].pid = 0;
-}
-
-static void join_rule(struct belay_observer *observer, uint32_t at)
-{
-	struct belay__slot *slot = &observer->table.slots[at];
-	const struct belay__record *record = &observer->table.records[slot->record];
-
-	forget_departed(observer, record);
-	slot->list = record->rule != 0 ? observer->rule_lists[record->rule - 1] : observer->default_list;
-	if (record->rule != 0)
-		observer->rule_beating[record->rule - 1]++;
-}
-
-static void leave_rule(struct belay_observer *observer, const struct belay__record *record)
-{
-	belay__name_release(record, observer->ordinals);
-	if (record->rule != 0 && observer->rule_beating[record->rule - 1] > 0)
-		observer->rule_beating[record->rule - 1]--;
-}
-
 /* Makes the record of a new process: names, rule and with it the threshold, the pidfd. Takes IDENTITY's pidfd over. */
 static void make_record(struct belay_observer *observer, uint32_t at, uint32_t uid, struct belay__identity *identity)
 {
 	struct belay__slot *slot = &observer->table.slots[at];
 	struct belay__record *record = &observer->table.records[slot->record];
-	struct belay__names names;
 
 	record->uid = uid;
 	record->inner_pid = (uint32_t)identity->inner_pid;
 	record->first_realtime_ns = belay__clock_ns(CLOCK_REALTIME);
-	belay__read_names((pid_t)slot->pid, &names);
-	if (observer->door_name != NULL)
-		give_name(&names, observer->door_name);
-	belay__name_record(record, observer->rules, observer->rule_count, &names, observer->ordinals);
-	join_rule(observer, at);
-	belay__deadlines_heard(&observer->table.deadlines, at, slot->list, observer->now_ns);
+	record->paid_ns = observer->arrived_after_ns;
+	belay__name_at_contact(observer, at);
 	if (identity->pidfd >= 0)
 		belay__watch_take(observer, slot->record, TAKE_FD(identity->pidfd));
 	else
@@ -175,9 +145,7 @@ static bool accept_unknown(
 
 	/* When it will not be let in anyway, nobody needs to know who it is. */
 	if (have_room) {
-		r = belay__identity_open((pid_t)pid, true, &identity);
-		if (r == -EMFILE || r == -ENFILE)
-			r = belay__identity_open((pid_t)pid, false, &identity);
+		r = belay__identify(pid, &identity);
 		if (r == 0)
 			describe_sender(&sender, &identity);
 		if (namespace_refused(observer, pid, identity.pid_ns)) {
@@ -202,13 +170,22 @@ static bool accept_unknown(
 	return false;
 }
 
+bool belay__may_complete(const struct belay_observer *observer, const struct belay__slot *slot)
+{
+	uint64_t tried_ns = observer->watches[slot->record].tried_ns;
+
+	return slot->origin < BELAY__KERNEL_ATTESTED &&
+		(tried_ns == 0 || observer->now_ns - tried_ns >= COMPLETE_EVERY_NS);
+}
+
 /* Completes the identity of a known process that had not shown all of it. */
 static void complete_sender(struct belay_observer *observer, uint32_t slot, struct belay__sender *sender)
 {
 	uint32_t record = observer->table.slots[slot].record;
 	struct belay__identity identity;
 
-	if (record == BELAY__NO_RECORD || belay__identity_open((pid_t)sender->pid, true, &identity) < 0)
+	observer->watches[record].tried_ns = observer->now_ns;
+	if (belay__identify(sender->pid, &identity) < 0)
 		return;
 	describe_sender(sender, &identity);
 	if (observer->watches[record].pidfd < 0)
@@ -233,6 +210,21 @@ static bool report_beat(struct belay_observer *observer, const struct belay_fram
 	return true;
 }
 
+/* Its pidfd has said so, but the end was not told yet: the beat is another's, or its last. */
+static bool has_ended(const struct belay_observer *observer, const struct belay__slot *slot)
+{
+	return observer->ended_head != observer->ended_tail && observer->watches[slot->record].ended &&
+		successor_start(slot) != 0;
+}
+
+/* Another process has the pid of the one in slot AT: that one's end first, then the beat again. */
+static bool succeed(struct belay_observer *observer, uint32_t at)
+{
+	observer->tracked.pid_recycles++;
+	observer->again = true;
+	return belay__end(observer, at, /* left= */ false);
+}
+
 static bool accept_known(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot)
 {
 	struct belay__slot *known = &observer->table.slots[slot];
@@ -246,13 +238,12 @@ static bool accept_known(struct belay_observer *observer, const struct belay_fra
 	bool questioned = known->flags & BELAY__SLOT_QUESTIONED;
 	uint64_t old_ns = known->last_ns;
 
-	if (nonce_regressed(known, frame) && successor_start(known) != 0) {
-		observer->tracked.pid_recycles++;
-		observer->again = true;
-		return belay__end(observer, slot, /* left= */ false);
-	}
-	if (known->origin < BELAY__KERNEL_ATTESTED)
+	if (has_ended(observer, known) || (nonce_regressed(known, frame) && successor_start(known) != 0))
+		return succeed(observer, slot);
+	if (belay__may_complete(observer, known))
 		complete_sender(observer, slot, &sender);
+	if (known->start_ticks != 0 && sender.start_ticks != 0 && sender.start_ticks != known->start_ticks)
+		return succeed(observer, slot);
 	switch (belay__track(&observer->table, &observer->tracked, frame, &sender, known->list, observer->now_ns,
 		on_evict, observer, &slot)) {
 	case BELAY__TRACK_INSERTED:
@@ -289,21 +280,7 @@ void belay__forget(struct belay_observer *observer, uint32_t slot)
 		return;
 	record = &observer->table.records[number];
 	belay__unwatch(observer, number);
-	leave_rule(observer, record);
-}
-
-void belay__rename(struct belay_observer *observer, uint32_t at, const char *name)
-{
-	struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
-	struct belay__names names;
-
-	if (strcmp(record->name, name) == 0)
-		return;
-	leave_rule(observer, record);
-	belay__read_names((pid_t)record->pid, &names);
-	give_name(&names, name);
-	belay__name_record(record, observer->rules, observer->rule_count, &names, observer->ordinals);
-	join_rule(observer, at);
+	belay__name_let_go(observer, record);
 }
 
 void belay__remove(struct belay_observer *observer, uint32_t slot)

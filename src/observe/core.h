@@ -36,7 +36,8 @@ struct belay__listener {
 	struct belay__bound hello; /* what it takes to unlink the door; its fd is the door's */
 	struct belay__receiver *receiver;
 	struct belay__io io;
-	unsigned queue_frames; /* how many frames the kernel holds for us */
+	unsigned queue_frames;   /* how many frames the kernel holds for us */
+	unsigned drained_frames; /* read since it was found ready */
 	bool ready;            /* to be drained in this turn */
 };
 
@@ -52,6 +53,7 @@ struct belay__watch {
 	int pidfd;
 	bool ended;
 	char evidence[160]; /* of the current or last stall, for `status` */
+	uint64_t tried_ns; /* when its identity, incomplete, was last looked for */
 	uint64_t missed_ns, noticed_ns; /* while questioned: the deadline, and when it was seen to have passed */
 };
 
@@ -77,7 +79,7 @@ struct belay__pending_end {
 	bool told; /* it is readable now */
 	uint32_t pid, uid;
 	uint64_t start_ticks;
-	char name[BELAY__NAME_MAX + 8];
+	char name[BELAY__NAME_SIZE];
 };
 
 /* A process that ended: remembered until one of its name beats again, or 256 others have ended since. */
@@ -87,7 +89,7 @@ struct belay__departed {
 	uint64_t start_ticks, at_ns;
 	uint8_t end; /* enum belay_end */
 	int code;
-	char name[BELAY__NAME_MAX + 8];
+	char name[BELAY__NAME_SIZE];
 };
 
 enum belay__phase {
@@ -113,9 +115,11 @@ struct belay_observer {
 	struct belay__closer *closer;
 	const struct belay__datagram *batch;
 	int batch_count, batch_at;
-	unsigned next_listener, drained_frames, drained_listener;
+	unsigned next_listener;
 	bool drained_all; /* every listener was read in this turn: dry, or as far as its queue reaches */
 	int receive_error; /* to be told */
+	uint64_t arrived_after_ns; /* the batch at hand came in since then: a tick may have let it wait */
+	uint64_t read_ns;          /* when the sockets were last read dry */
 	uint64_t interval_ns; /* the least time between two beats of one process; 0: any */
 	struct belay__bucket bucket;
 	uint32_t pid_max;
@@ -186,14 +190,14 @@ struct belay_observer {
 		bool pending;
 		uint32_t pid, uid;
 		uint64_t start_ticks;
-		char name[BELAY__NAME_MAX + 8];
+		char name[BELAY__NAME_SIZE];
 	} evicted;
 	const char *door_name; /* what a beat at the door calls its process; NULL: nothing */
 	bool again; /* the event at hand came first: what led to it is to be tried once more */
 
 	/* the event at hand */
 	struct belay_event event;
-	char event_name[BELAY__NAME_MAX + 8];
+	char event_name[BELAY__NAME_SIZE];
 	char event_evidence[256];
 };
 
@@ -212,8 +216,19 @@ bool belay__expectations_next(struct belay_observer *observer);
 /* A beat of the process with the kernel's word on who sent it; the common end of admission and door. */
 bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid, uint32_t uid);
 
-/* Gives the process in slot AT a name that it, or a child of it, chose. */
-void belay__rename(struct belay_observer *observer, uint32_t at, const char *name);
+/* contact.c: who has PID now, with a pidfd when one can be had. 0, -ESRCH, or another negative errno. */
+int belay__identify(uint32_t pid, struct belay__identity *ret_identity);
+/* contact.c: whether it is time to look again for the identity, incomplete so far, of the process in SLOT. */
+bool belay__may_complete(const struct belay_observer *observer, const struct belay__slot *slot);
+/* naming.c: each gives the process in slot AT its name, rule and threshold, with a fresh deadline unless it is stalled,
+ * questioned or announced a silence. At first contact, by its environment or what was said at the door: */
+void belay__name_at_contact(struct belay_observer *observer, uint32_t at);
+/* ... by what its record says it calls itself, when nothing of its old name counts any more (reload, restart): */
+void belay__name_again(struct belay_observer *observer, uint32_t at);
+/* ... because it, or a child of it, now calls it OWN: */
+void belay__rename(struct belay_observer *observer, uint32_t at, const char *own);
+/* Gives back RECORD's ordinal and its place among its rule's processes. */
+void belay__name_let_go(struct belay_observer *observer, const struct belay__record *record);
 /* The process in slot AT has ended (or left): makes the END event and removes the slot. PIDFD-less processes end as unknown. */
 bool belay__end(struct belay_observer *observer, uint32_t at, bool left);
 /* Keeps an END event for `status`. */

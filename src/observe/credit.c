@@ -2,7 +2,19 @@
 
 #include "observe/core.h"
 
-/* Members of one list keep their order: those who are credited all gain the same, and those heard since lie behind them. */
+/* A deadline moves, but not past that of somebody heard just before: members of one list keep their order, because those
+ * heard since lie behind them with later ones. */
+static void postpone(const struct belay_observer *observer, struct belay__slot *slot, uint64_t heard_before_ns, uint64_t late_ns)
+{
+	bool fresh_is_most = !(slot->flags & (BELAY__SLOT_WITHIN | BELAY__SLOT_QUESTIONED));
+	uint64_t most_ns = heard_before_ns + observer->table.deadlines.length_ns[slot->list];
+
+	if (__builtin_add_overflow(slot->due_ns, late_ns, &slot->due_ns))
+		slot->due_ns = UINT64_MAX;
+	if (fresh_is_most && slot->due_ns > most_ns)
+		slot->due_ns = most_ns;
+}
+
 void belay__credit(struct belay_observer *observer, uint64_t heard_before_ns, uint64_t late_ns)
 {
 	struct belay__table *table = &observer->table;
@@ -12,8 +24,8 @@ void belay__credit(struct belay_observer *observer, uint64_t heard_before_ns, ui
 
 		if (slot->pid == 0 || slot->last_ns >= heard_before_ns)
 			continue;
-		if (__builtin_add_overflow(slot->due_ns, late_ns, &slot->due_ns))
-			slot->due_ns = UINT64_MAX;
+		if (slot->flags & BELAY__SLOT_LINKED)
+			postpone(observer, slot, heard_before_ns, late_ns);
 		slot->last_ns = observer->now_ns - slot->last_ns > late_ns ? slot->last_ns + late_ns
 									   : observer->now_ns;
 	}

@@ -257,6 +257,9 @@ static void on_restart(struct belay__timer *timer, uint64_t now_ns)
 	struct belay__crew_member *member = timer->data;
 	struct belay_error error;
 
+	/* It was killed because it could not be provided for, and has not ended yet: its end starts it again. */
+	if (member->pid != 0)
+		return;
 	member->restarts++;
 	if (belay__crew_start(member->parent, member->role, &error) == 0)
 		return;
@@ -320,7 +323,9 @@ void belay__crew_done(struct belay__parent *parent)
 		int status;
 
 		belay__timer_clear(&member->restart);
-		/* The prober ends when its channel does; nobody is left behind either way. */
+		/* A role ends when its channel does, even one that no signal reaches; nobody is left behind. */
+		belay__io_remove(&member->channel_io);
+		member->channel = belay__close(member->channel);
 		if (member->pidfd >= 0 && belay__reap(member->pidfd, &status) == 0) {
 			(void)belay__signal(member->pidfd, SIGKILL);
 			(void)waitid(P_PIDFD, (id_t)member->pidfd, NULL, WEXITED);

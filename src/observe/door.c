@@ -13,6 +13,7 @@
 
 /* How many packets are handled in a turn: clients must not hold up beats. */
 #define PACKETS_PER_TURN 64
+#define PAUSE_NS         (100 * BELAY__NS_PER_MS)
 
 int belay__door_new(struct belay_observer *observer, struct belay__door **ret_door)
 {
@@ -42,6 +43,7 @@ struct belay__door *belay__door_free(struct belay__door *door)
 		return NULL;
 	for (unsigned i = 0; i < BELAY__DOOR_CLIENTS_MAX; i++)
 		hang_up(&door->clients[i]);
+	belay__timer_clear(&door->resume);
 	for (unsigned i = 0; i < door->listen_count; i++) {
 		belay__io_remove(&door->listen_io[i]);
 		belay__close(door->listen_fds[i]);
@@ -80,14 +82,35 @@ static struct belay__client *place(struct belay__door *door)
 	return oldest;
 }
 
+static void resume_listening(struct belay__timer *timer, uint64_t now_ns)
+{
+	struct belay__door *door = timer->data;
+
+	(void)now_ns;
+	for (unsigned i = 0; i < door->listen_count; i++)
+		(void)belay__io_change(&door->listen_io[i], EPOLLIN);
+}
+
+/* Without a descriptor to spare nobody can come in: asking again and again would only burn the CPU. */
+static void pause_listening(struct belay__door *door)
+{
+	for (unsigned i = 0; i < door->listen_count; i++)
+		(void)belay__io_change(&door->listen_io[i], 0);
+	belay__timer_set(door->observer->loop, &door->resume,
+		belay__loop_now_ns(door->observer->loop) + PAUSE_NS, resume_listening, door);
+}
+
 /* Whether somebody came in. What they have to say is mostly there already. */
 static bool let_in(struct belay__door *door, int listen_fd)
 {
 	_cleanup_close_ int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct belay__client *client;
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			pause_listening(door);
 		return false;
+	}
 	client = place(door);
 	if (belay__io_add(door->observer->loop, &client->io, fd, EPOLLIN, on_client, client) < 0)
 		return false;
@@ -252,7 +275,7 @@ static bool dispatch(struct belay__client *client, const struct belay__hello *he
 	case BELAY__HELLO_WITHIN:
 		return belay__door_within(door, hello, from);
 	case BELAY__HELLO_GOODBYE:
-		return belay__door_goodbye(door, from);
+		return belay__door_goodbye(door, hello, from);
 	case BELAY__HELLO_BEAT:
 		return beat(client, hello, from);
 	case BELAY__HELLO_PING:
@@ -276,6 +299,13 @@ static bool dispatch(struct belay__client *client, const struct belay__hello *he
 	return false;
 }
 
+/* Root may look; what changes something about a process is said by its own user. */
+static bool may_ask(const struct belay_observer *observer, const struct belay__hello *hello,
+	const struct belay__packet_from *from)
+{
+	return from->uid == observer->own_uid || (from->uid == 0 && hello->type >= BELAY__HELLO_PING);
+}
+
 /* Whether a packet of LEN bytes is a request that we understand from somebody who may ask; if not, says why. */
 static bool acceptable(struct belay__client *client, const struct belay__hello *hello, ssize_t len,
 	const struct belay__packet_from *from)
@@ -284,12 +314,12 @@ static bool acceptable(struct belay__client *client, const struct belay__hello *
 
 	if (len == (ssize_t)sizeof(*hello) && hello->magic == BELAY__HELLO_MAGIC &&
 		hello->version == BELAY__HELLO_VERSION && hello->name[sizeof(hello->name) - 1] == '\0' &&
-		(from->uid == observer->own_uid || from->uid == 0))
+		may_ask(observer, hello, from))
 		return true;
 	observer->counts[BELAY__COUNT_DOOR_REFUSED]++;
 	if (len >= 4 && hello->magic == BELAY__HELLO_MAGIC && hello->version != BELAY__HELLO_VERSION)
 		send_done(client, -EPROTONOSUPPORT, "this observer speaks another version of the door's protocol");
-	else if (from->uid != observer->own_uid && from->uid != 0)
+	else if (from->uid != observer->own_uid)
 		send_done(client, -EPERM, "this observer belongs to another user");
 	else
 		send_done(client, -EBADMSG, "that is no request");

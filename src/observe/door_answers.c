@@ -10,6 +10,8 @@
 
 /* Room that one row may need: a name and some evidence, escaped, and numbers. */
 #define ROW_MAX 1024
+/* How many places are looked at in a turn: a selection that means nobody must not hold up beats. */
+#define STEPS_PER_TURN 1024
 
 /* Whether a process called NAME under UID, with PID, is meant by SELECTION: empty, a pid, a glob, or UID/glob. */
 static bool selected(const char *selection, const char *name, uint32_t uid, uint32_t pid)
@@ -164,7 +166,9 @@ bool belay__door_status(struct belay__client *client, struct belay__text *text)
 	const struct belay_observer *observer = client->door->observer;
 	uint32_t end = observer->table.capacity + BELAY__DEPARTED_MAX + observer->rule_count;
 
-	for (; client->cursor < end && text->len + ROW_MAX < text->size; client->cursor++)
+	for (unsigned steps = 0;
+		client->cursor < end && steps < STEPS_PER_TURN && text->len + ROW_MAX < text->size;
+		client->cursor++, steps++)
 		client->rows += add_row(client, client->cursor, text);
 	return client->cursor < end;
 }

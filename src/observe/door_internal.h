@@ -31,6 +31,7 @@ struct belay__door {
 	struct belay__io listen_io[BELAY__LISTENERS_MAX];
 	int listen_fds[BELAY__LISTENERS_MAX];
 	unsigned listen_count;
+	struct belay__timer resume; /* listening, after descriptors ran out */
 	struct belay__client clients[BELAY__DOOR_CLIENTS_MAX];
 	unsigned connected; /* clients with an fd */
 	unsigned next_client;
@@ -42,7 +43,7 @@ int belay__door_send(struct belay__client *client, enum belay__hello_part part, 
 
 /* Acts on WITHIN, GOODBYE, BEAT. Returns whether the observer has an event for it; *ret_code is the answer of a BEAT. */
 bool belay__door_within(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from);
-bool belay__door_goodbye(struct belay__door *door, const struct belay__packet_from *from);
+bool belay__door_goodbye(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from);
 bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from,
 	int *ret_code, const char **ret_sentence);
 

@@ -29,11 +29,15 @@ bool belay__door_within(struct belay__door *door, const struct belay__hello *hel
 	return false;
 }
 
-bool belay__door_goodbye(struct belay__door *door, const struct belay__packet_from *from)
+bool belay__door_goodbye(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from)
 {
+	const struct belay__table *table = &door->observer->table;
 	uint32_t at = belay__table_find(&door->observer->table, (uint32_t)from->pid);
 
-	return at != BELAY__NO_SLOT && belay__end(door->observer, at, /* left= */ true);
+	/* Beats that came after the one it was said after are another handle's of the same process: it goes on beating. */
+	if (at == BELAY__NO_SLOT || table->slots[at].last_nonce > hello->nonce)
+		return false;
+	return belay__end(door->observer, at, /* left= */ true);
 }
 
 static bool still_alive(int pidfd)
@@ -123,7 +127,7 @@ bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello
 		*ret_sentence = "the observer has no room for another process";
 		return told;
 	}
-	if (own_nonce != 0 && observer->table.records[observer->table.slots[at].record].name_source != BELAY__NAME_DOOR)
+	if (own_nonce != 0)
 		observer->table.slots[at].last_nonce = own_nonce;
 	if (named)
 		belay__rename(observer, at, hello->name);

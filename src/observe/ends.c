@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "observe/core.h"
+
+#define RESERVED_FDS 128
 
 static void on_pidfd(struct belay__io *io, uint32_t events)
 {
@@ -22,6 +25,18 @@ static void on_pidfd(struct belay__io *io, uint32_t events)
 	belay__ended_push(observer, (uint32_t)(watch - observer->watches));
 }
 
+/* Descriptors beyond these are for the door, for files and for looking at processes. */
+static bool within_budget(int pidfd)
+{
+	struct rlimit limit;
+	rlim_t reserve;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return true;
+	reserve = limit.rlim_cur / 4 < RESERVED_FDS ? limit.rlim_cur / 4 : RESERVED_FDS;
+	return (rlim_t)pidfd < limit.rlim_cur - reserve;
+}
+
 void belay__watch_take(struct belay_observer *observer, uint32_t record, int pidfd)
 {
 	struct belay__watch *watch = &observer->watches[record];
@@ -29,7 +44,8 @@ void belay__watch_take(struct belay_observer *observer, uint32_t record, int pid
 	_Static_assert(offsetof(struct belay__watch, io) == 0, "on_pidfd() finds the watch by its io");
 	watch->pidfd = pidfd;
 	watch->ended = false;
-	if (belay__io_add(observer->loop, &watch->io, pidfd, EPOLLIN, on_pidfd, observer) < 0) {
+	if (!within_budget(pidfd) ||
+		belay__io_add(observer->loop, &watch->io, pidfd, EPOLLIN, on_pidfd, observer) < 0) {
 		watch->pidfd = belay__close(pidfd);
 		observer->counts[BELAY__COUNT_PIDFDS_MISSING]++;
 	}

@@ -144,8 +144,8 @@ void belay__event_write(const struct belay_event *event, uint64_t seq, uint64_t 
 	else if (event->kind == BELAY_EVENT_LATE)
 		belay__json_seconds(&json, "late_s", event->late_ns);
 	else if (event->kind == BELAY_EVENT_MISSING) {
-		belay__json_u64(&json, "expected", event->observer_pid_namespace);
-		belay__json_u64(&json, "beating", event->pid_namespace);
+		belay__json_u64(&json, "expected", event->expected);
+		belay__json_u64(&json, "beating", event->beating);
 	}
 	belay__json_end_object(&json);
 	belay__text_add(text, "\n");

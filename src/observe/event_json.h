@@ -9,7 +9,7 @@
 #include "base/json.h"
 
 /* Room for any event's line. */
-#define BELAY__EVENT_LINE_MAX 2048
+#define BELAY__EVENT_LINE_MAX 4096
 
 /* What events are called in the line; beats that change nothing have no line. NULL: none. */
 const char *belay__event_word(const struct belay_event *event);

@@ -49,8 +49,8 @@ bool belay__expectations_next(struct belay_observer *observer)
 		observer->rule_missing_told[i] = true;
 		event = belay__event_start(observer, BELAY_EVENT_MISSING);
 		event->name = observer->rules[i].name;
-		event->pid_namespace = observer->rule_beating[i];
-		event->observer_pid_namespace = observer->rules[i].expect;
+		event->beating = observer->rule_beating[i];
+		event->expected = (uint32_t)observer->rules[i].expect;
 		return true;
 	}
 	if (observer->rule_count > 0)

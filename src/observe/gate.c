@@ -46,6 +46,7 @@ struct gate {
 	int signal_fd;
 	struct belay__timer progress;
 	bool ready, over;
+	bool committed; /* the state file's new table is the one in use */
 };
 
 /* --- messages from the parent --- */
@@ -359,7 +360,6 @@ static uint32_t take_over(struct gate *gate)
 	belay__observer_set_table(
 		gate->observer, belay__state_slots(&gate->state), belay__state_records(&gate->state));
 	going_on = belay__restore(gate->observer, gate->kept, count);
-	belay__state_commit(&gate->state);
 	return going_on;
 }
 
@@ -437,6 +437,11 @@ static void serve(struct gate *gate)
 		if (event->kind == BELAY_EVENT_NAMESPACE_CONFLICT && gate->options.strict_namespace &&
 			!gate->options.allow_cross_namespace)
 			_exit(BELAY__EXIT_STRICT_NAMESPACE);
+	}
+	/* Now that those who vanished have been told, nobody needs the table of before any more. */
+	if (gate->state.mapping != NULL && !gate->committed) {
+		belay__state_commit(&gate->state);
+		gate->committed = true;
 	}
 	if (belay__teller_wants_rotation(&gate->teller))
 		(void)tell_parent(BELAY__MSG_ROTATE, &(struct belay__msg_nothing){ 0 }, NOTHING);

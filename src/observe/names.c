@@ -220,7 +220,7 @@ void belay__name_record(struct belay__record *record, const struct belay__rule *
 	if (rule >= 0)
 		copy_name(record, rules[rule].name, BELAY__NAME_RULE);
 	else if (names->env[0] != '\0')
-		copy_name(record, names->env, BELAY__NAME_ENV);
+		copy_name(record, names->env, BELAY__NAME_OWN);
 	else if (names->unit[0] != '\0')
 		copy_name(record, names->unit, BELAY__NAME_UNIT);
 	else
@@ -241,5 +241,5 @@ void belay__name_release(const struct belay__record *record, struct belay__ordin
 
 bool belay__name_self_given(enum belay__name_source source)
 {
-	return source == BELAY__NAME_ENV || source == BELAY__NAME_COMM || source == BELAY__NAME_DOOR;
+	return source == BELAY__NAME_OWN || source == BELAY__NAME_COMM;
 }

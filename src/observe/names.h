@@ -16,10 +16,10 @@
 enum belay__name_source {
 	BELAY__NAME_NONE,
 	BELAY__NAME_RULE,
-	BELAY__NAME_ENV,  /* self-given */
+	BELAY__NAME_OWN,  /* self-given: BELAY_NAME, or at the door */
 	BELAY__NAME_UNIT,
 	BELAY__NAME_COMM, /* self-given */
-	BELAY__NAME_DOOR, /* self-given */
+	BELAY__NAME_SOURCES,
 };
 
 /* Ordinals in use, by (uid, comm). Sized at start for as many processes as the table. */

@@ -245,7 +245,7 @@ static void a_name_comes_from_the_first_place_that_has_one(void **state)
 		uint32_t ordinal;
 	} rows[] = {
 		{ { .env = "e", .unit = "u.service", .comm = "ruled-one" }, "ruled", BELAY__NAME_RULE, 1, 0 },
-		{ { .env = "e", .unit = "u.service", .comm = "c" }, "e", BELAY__NAME_ENV, 0, 0 },
+		{ { .env = "e", .unit = "u.service", .comm = "c" }, "e", BELAY__NAME_OWN, 0, 0 },
 		{ { .unit = "u.service", .comm = "c" }, "u.service", BELAY__NAME_UNIT, 0, 0 },
 		{ { .comm = "c" }, "c#1", BELAY__NAME_COMM, 0, 1 },
 		{ { .comm = "c" }, "c#2", BELAY__NAME_COMM, 0, 2 },
@@ -323,9 +323,8 @@ static void releasing_a_name_frees_its_ordinal_and_no_other(void **state)
 static void names_that_processes_give_themselves_are_known_as_such(void **state)
 {
 	(void)state;
-	assert_true(belay__name_self_given(BELAY__NAME_ENV));
+	assert_true(belay__name_self_given(BELAY__NAME_OWN));
 	assert_true(belay__name_self_given(BELAY__NAME_COMM));
-	assert_true(belay__name_self_given(BELAY__NAME_DOOR));
 	assert_false(belay__name_self_given(BELAY__NAME_RULE));
 	assert_false(belay__name_self_given(BELAY__NAME_UNIT));
 	assert_false(belay__name_self_given(BELAY__NAME_NONE));

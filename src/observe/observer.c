@@ -67,17 +67,18 @@ static int allocate(struct belay_observer *observer)
 	observer->pending_ends = calloc(BELAY__PENDING_ENDS_MAX, sizeof(*observer->pending_ends));
 	observer->second_looks = calloc(BELAY__SECOND_LOOKS_MAX, sizeof(*observer->second_looks));
 	observer->answers = calloc(BELAY__ANSWERS_MAX, sizeof(*observer->answers));
-	if (observer->watches == NULL || observer->ended == NULL || observer->pending_ends == NULL ||
-		observer->second_looks == NULL || observer->answers == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < capacity; i++) {
+	/* Before anything can fail: descriptor 0 is somebody's. */
+	for (uint32_t i = 0; observer->watches != NULL && i < capacity; i++) {
 		observer->watches[i].pidfd = -EBADF;
 		observer->watches[i].io.fd = -EBADF;
 	}
-	for (uint32_t i = 0; i < BELAY__PENDING_ENDS_MAX; i++) {
+	for (uint32_t i = 0; observer->pending_ends != NULL && i < BELAY__PENDING_ENDS_MAX; i++) {
 		observer->pending_ends[i].pidfd = -EBADF;
 		observer->pending_ends[i].io.fd = -EBADF;
 	}
+	if (observer->watches == NULL || observer->ended == NULL || observer->pending_ends == NULL ||
+		observer->second_looks == NULL || observer->answers == NULL)
+		return -ENOMEM;
 	if ((r = belay__ordinals_new(capacity, &observer->ordinals)) < 0 ||
 		(r = belay__closer_new(&observer->closer)) < 0 || (r = belay__loop_new(&observer->loop)) < 0)
 		return r;
@@ -92,6 +93,8 @@ static int give_memory(struct belay_observer *observer)
 
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
+	/* Beats come in no order: in a large table each would miss the translation of four pages, too. */
+	(void)madvise(memory, slots + records, MADV_HUGEPAGE);
 	observer->memory = memory;
 	observer->memory_size = slots + records;
 	belay__observer_set_table(
@@ -188,8 +191,8 @@ struct belay_observer *belay_observer_free(struct belay_observer *observer)
 		struct belay__listener *listener = &observer->listeners[i];
 
 		belay__io_remove(&listener->io);
-		belay__unbind(&listener->beats);
 		belay__unbind(&listener->hello);
+		belay__unbind(&listener->beats);
 		belay__receiver_free(listener->receiver);
 	}
 	free_processes(observer);
@@ -283,7 +286,8 @@ uint64_t belay_observer_now_ns(struct belay_observer *observer)
 
 void belay__observer_set_rules(struct belay_observer *observer, const struct belay__rule *rules, uint32_t count)
 {
-	memmove(observer->rules, rules, count * sizeof(*rules));
+	if (count > 0)
+		memmove(observer->rules, rules, count * sizeof(*rules));
 	observer->rule_count = count;
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t threshold_ns = rules[i].threshold_ns;

@@ -75,6 +75,7 @@ static void reload(struct belay__parent *parent)
 		memcpy(fresh.options.socket, parent->config.options.socket, sizeof(fresh.options.socket));
 		memcpy(fresh.options.state, parent->config.options.state, sizeof(fresh.options.state));
 		memcpy(fresh.options.events, parent->config.options.events, sizeof(fresh.options.events));
+		fresh.options.capacity = parent->config.options.capacity;
 		if (belay__config_diff(&parent->config, &fresh, &text) == 0)
 			belay__text_add(&text, "nothing changed");
 		parent->config = fresh;

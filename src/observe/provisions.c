@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,7 +12,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "export/event_file.h"
 #include "ipc/socket_path.h"
@@ -19,6 +20,8 @@
 #include "wire/hello.h"
 
 #define FIRST_PASSED_FD 3
+/* Holds some whole event lines in any case. */
+#define LAST_BYTES 16384
 /* A gate whose parent was killed ends by itself, but not before it has noticed. */
 #define ORPHAN_PATIENCE_MS 1000
 
@@ -157,6 +160,20 @@ static int open_sockets(struct belay__parent *parent, struct belay_error *reterr
 	return 0;
 }
 
+/* An orphaned gate has the file locked until it has noticed that it is one. */
+static int open_patiently(const char *path, struct belay_error *reterr)
+{
+	uint64_t give_up_ns = belay__clock_ns(CLOCK_MONOTONIC) + ORPHAN_PATIENCE_MS * BELAY__NS_PER_MS;
+
+	for (;;) {
+		int fd = belay__state_open(path, reterr);
+
+		if (fd != -EBUSY || belay__clock_ns(CLOCK_MONOTONIC) > give_up_ns)
+			return fd;
+		(void)poll(NULL, 0, 20);
+	}
+}
+
 static void open_state(struct belay__parent *parent)
 {
 	struct belay__observe_options *options = &parent->config.options;
@@ -164,7 +181,7 @@ static void open_state(struct belay__parent *parent)
 
 	if (strcmp(options->state, "none") == 0)
 		return;
-	parent->state_fd = belay__state_open(options->state, &error);
+	parent->state_fd = open_patiently(options->state, &error);
 	if (parent->state_fd < 0)
 		belay__log(BELAY__LOG_NOTICE, "%s", error.text);
 }
@@ -182,21 +199,36 @@ int belay__open_events(struct belay__parent *parent)
 	return fd >= 0 ? fd : -EBADF;
 }
 
-static void last_seq(void *data, const char *line, size_t len)
+/* The number at the start of the last whole line of FD's last LAST_BYTES; 0: none. Nothing else of a line is looked at. */
+static uint64_t last_seq(int fd)
 {
-	struct belay__json event, seq;
+	static const char head[] = "{\"seq\":";
+	static char bytes[LAST_BYTES + 1];
+	off_t size = lseek(fd, 0, SEEK_END);
+	ssize_t n = size > 0 ? pread(fd, bytes, LAST_BYTES, size > LAST_BYTES ? size - LAST_BYTES : 0) : 0;
+	uint64_t seq = 0;
 
-	if (belay__json_parse(line, len, &event, NULL) == 0 && belay__json_member(&event, "seq", &seq) == 0)
-		(void)belay__json_get_u64(&seq, data);
+	bytes[n > 0 ? n : 0] = '\0';
+	for (const char *line = strstr(bytes, head); line != NULL; line = strstr(line + 1, head))
+		if (line == bytes || line[-1] == '\n')
+			seq = strtoull(line + sizeof(head) - 1, NULL, 10);
+	return seq;
 }
 
 uint64_t belay__next_seq(const struct belay__parent *parent)
 {
-	uint64_t last = 0;
+	char older[BELAY__PATH_SIZE + 2];
+	const char *const paths[] = { parent->config.options.events, older };
+	uint64_t seq = 0;
 
-	if (parent->events_wanted)
-		(void)belay__event_file_tail(parent->config.options.events, 1, last_seq, &last);
-	return last + 1;
+	(void)snprintf(older, sizeof(older), "%s.1", parent->config.options.events);
+	for (unsigned i = 0; i < 2 && seq == 0 && parent->events_wanted; i++) {
+		_cleanup_close_ int fd = open(paths[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+		if (fd >= 0)
+			seq = last_seq(fd);
+	}
+	return seq < UINT64_MAX ? seq + 1 : 1;
 }
 
 int belay__provide(struct belay__parent *parent, struct belay_error *reterr)

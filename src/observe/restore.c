@@ -3,30 +3,20 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 
-/* The rules may have changed since: a process that one matches now is called by it, all others keep their names. */
-static void keep_name(struct belay_observer *observer, struct belay__record *record)
+/* What it announced of its silence still holds: it is the same boot and the same clock. */
+static void keep_announcement(struct belay_observer *observer, uint32_t at, const struct belay__slot *kept)
 {
-	struct belay__names names;
-	char *mark;
+	uint64_t most_ns = observer->options.within_max_ms * BELAY__NS_PER_MS;
+	struct belay__slot *slot = &observer->table.slots[at];
 
-	belay__read_names((pid_t)record->pid, &names);
-	if (record->name_source == BELAY__NAME_DOOR || record->name_source == BELAY__NAME_ENV)
-		memcpy(names.env, record->name, sizeof(names.env));
-	if (record->name_source == BELAY__NAME_RULE ||
-		belay__rule_match(observer->rules, observer->rule_count, &names, record->uid) >= 0) {
-		belay__name_record(record, observer->rules, observer->rule_count, &names, observer->ordinals);
+	if (!(kept->flags & BELAY__SLOT_WITHIN) || kept->due_ns <= slot->due_ns ||
+		kept->due_ns - observer->now_ns > most_ns)
 		return;
-	}
-	record->rule = 0;
-	mark = record->name_source == BELAY__NAME_COMM ? strrchr(record->name, '#') : NULL;
-	if (mark == NULL)
-		return;
-	*mark = '\0';
-	if (!belay__ordinal_take_this(observer->ordinals, record->uid, record->name, record->ordinal))
-		record->ordinal = 0;
-	*mark = '#';
+	slot->flags |= BELAY__SLOT_WITHIN;
+	belay__deadlines_set(&observer->table.deadlines, at, kept->due_ns);
 }
 
 /* False: there is no room for it any more. */
@@ -50,29 +40,26 @@ static bool go_on(struct belay_observer *observer, const struct belay__kept *kep
 	slot->last_ns = observer->now_ns;
 	slot->flags = kept->slot.flags & (BELAY__SLOT_HAS_NONCE | BELAY__SLOT_HAS_TERMINAL | BELAY__SLOT_TERMINAL);
 	*record = kept->record;
-	keep_name(observer, record);
-	slot->list = record->rule != 0 ? observer->rule_lists[record->rule - 1] : observer->default_list;
-	if (record->rule != 0)
-		observer->rule_beating[record->rule - 1]++;
+	record->paid_ns = 0;
 	if (kept->slot.flags & BELAY__SLOT_STALLED)
 		belay__table_set_stalled(&observer->table, at, true);
-	else
-		belay__deadlines_heard(&observer->table.deadlines, at, slot->list, observer->now_ns);
+	belay__name_again(observer, at);
+	if (!(slot->flags & BELAY__SLOT_STALLED))
+		keep_announcement(observer, at, &kept->slot);
 	if (identity->pidfd >= 0)
 		belay__watch_take(observer, number, TAKE_FD(identity->pidfd));
 	return true;
 }
 
-/* Whether the process is still the one that was kept; fills *ret_identity when it is. */
+/* Whether the process is still the one that was kept; fills *ret_identity when it is. What cannot be told is not "gone". */
 static bool same_process(const struct belay__kept *kept, struct belay__identity *ret_identity)
 {
-	int r = belay__identity_open((pid_t)kept->slot.pid, true, ret_identity);
+	int r = belay__identify(kept->slot.pid, ret_identity);
 
-	if (r == -EMFILE || r == -ENFILE)
-		r = belay__identity_open((pid_t)kept->slot.pid, false, ret_identity);
 	if (r < 0)
-		return false;
-	if (kept->slot.start_ticks == 0 || ret_identity->start_ticks == kept->slot.start_ticks)
+		return r != -ESRCH;
+	if (kept->slot.start_ticks == 0 || ret_identity->start_ticks == 0 ||
+		ret_identity->start_ticks == kept->slot.start_ticks)
 		return true;
 	belay__identity_done(ret_identity);
 	return false;

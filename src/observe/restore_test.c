@@ -210,6 +210,36 @@ static void a_stall_that_was_told_is_not_told_again(void **state)
 	belay_observer_free(observer);
 }
 
+static void an_announced_silence_lasts_over_a_restart(void **state)
+{
+	struct belay_observer *observer = observer_start(&house, NULL);
+	struct puppet puppet;
+	struct belay__hello hello = { .magic = BELAY__HELLO_MAGIC,
+		.version = BELAY__HELLO_VERSION,
+		.type = BELAY__HELLO_WITHIN,
+		.nonce = 1,
+		.value = 30000 };
+	uint32_t count;
+	(void)state;
+
+	start_puppets(observer, &puppet, 1);
+	assert_int_equal(puppet_say(&puppet, &hello), 0);
+	event_none(observer);
+	count = keep_and_free(observer);
+	/* The same clock goes on. */
+	observer = observer_start(&house, NULL);
+	test_now_ns += 10 * TEST_S;
+	(void)belay_observer_now_ns(observer);
+	assert_int_equal(belay__restore(observer, kept, count), 1);
+	belay__table_check(&observer->table);
+	test_now_ns += 20 * TEST_S - 1;
+	event_none(observer);
+	test_now_ns += 1;
+	(void)event_take(observer, BELAY_EVENT_STALL);
+	end_puppets(&puppet, 1);
+	belay_observer_free(observer);
+}
+
 static void names_stay_and_their_ordinals_are_taken(void **state)
 {
 	struct belay_observer *observer = observer_start(&house, NULL);
@@ -308,6 +338,7 @@ int main(void)
 		TEST(one_that_died_and_was_not_reaped_ends_too),
 		TEST(another_process_with_the_pid_is_not_taken_for_it),
 		TEST(a_stall_that_was_told_is_not_told_again),
+		TEST(an_announced_silence_lasts_over_a_restart),
 		TEST(names_stay_and_their_ordinals_are_taken),
 		TEST(a_new_rule_names_the_old_process),
 		TEST(who_finds_no_room_is_not_said_to_be_gone),

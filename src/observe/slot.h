@@ -62,9 +62,10 @@ struct belay__record {
 	uint8_t verdict;     /* enum belay__verdict of the current or last stall */
 	uint64_t beats;
 	uint64_t first_realtime_ns; /* first contact */
-	uint64_t last_realtime_ns;  /* rough: refreshed when status is asked for, or at transitions */
+	uint64_t paid_ns; /* its rate is paid for up to then (admission.c) */
 	uint32_t ordinal;    /* of a name made from comm; 0: none */
 	uint32_t next_free;  /* free list, while free */
-	char name[BELAY__NAME_MAX + 8];
+	char name[BELAY__NAME_SIZE];
+	char own[BELAY__NAME_SIZE]; /* what it calls itself (BELAY_NAME, `belay beat NAME`); "": nothing */
 };
 static_assert(sizeof(struct belay__record) <= 192, "slot and record stay within 256 bytes");

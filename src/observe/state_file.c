@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -109,17 +110,26 @@ int belay__state_open(const char *path, struct belay_error *reterr)
 		return belay__fail(reterr, -EPERM,
 			"cannot keep state in %s: it is not a private regular file of this user; remove it or use --state PATH",
 			path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return belay__fail(reterr, -EBUSY,
+			"cannot keep state in %s: another observer does; give each its own with --state PATH", path);
 	return TAKE_FD(fd);
+}
+
+/* Whether NAME, of which nothing is believed, is a name; or nothing, which a death between two writes leaves. */
+static bool is_name(const char name[BELAY__NAME_SIZE])
+{
+	size_t len = strnlen(name, BELAY__NAME_SIZE);
+
+	return len == 0 || (len <= BELAY__NAME_MAX && belay__name_valid(name, len));
 }
 
 /* Whether SLOT and its record can have been written by an observer. */
 static bool believable(const struct belay__slot *slot, const struct belay__record *record)
 {
-	size_t len = strnlen(record->name, sizeof(record->name));
-
 	return slot->pid > 1 && slot->pid <= INT32_MAX && slot->status <= BELAY_CRITICAL &&
-		slot->origin <= BELAY__KERNEL_ATTESTED && record->pid == slot->pid && len <= BELAY__NAME_MAX &&
-		belay__name_valid(record->name, len) && record->name_source <= BELAY__NAME_DOOR &&
+		slot->origin <= BELAY__KERNEL_ATTESTED && record->pid == slot->pid && is_name(record->name) &&
+		is_name(record->own) && record->name_source < BELAY__NAME_SOURCES &&
 		record->verdict < BELAY__VERDICT_COUNT;
 }
 

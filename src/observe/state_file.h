@@ -27,7 +27,7 @@ struct belay__kept {
 	struct belay__record record;
 };
 
-/* Opens or makes the file PATH: a regular file of ours with one link, no symlink. Returns its fd; -EXDEV: it would not lie on a
+/* Opens or makes the file PATH: a regular file of ours with one link, no symlink. Returns its fd; -EBUSY: another observer has it locked; -EXDEV: it would not lie on a
  * memory file system (the file is not made); or another negative errno; each with a sentence. */
 int belay__state_open(const char *path, struct belay_error *reterr);
 

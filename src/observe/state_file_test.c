@@ -88,7 +88,7 @@ static void add(uint32_t pid, const char *name)
 	record->uid = 5;
 	record->beats = pid * 7;
 	record->stalls = 2;
-	record->name_source = BELAY__NAME_ENV;
+	record->name_source = BELAY__NAME_OWN;
 	record->verdict = BELAY__VERDICT_BLOCKED;
 	(void)snprintf(record->name, sizeof(record->name), "%s", name);
 }
@@ -147,21 +147,29 @@ static bool is_kept(uint32_t pid)
 	return false;
 }
 
+/* A name, or nothing, which a death between two writes leaves. */
+static void assert_name(const char name[BELAY__NAME_SIZE])
+{
+	size_t len = strnlen(name, BELAY__NAME_SIZE);
+
+	assert_in_range(len, 0, BELAY__NAME_MAX);
+	assert_true(len == 0 || belay__name_valid(name, len));
+}
+
 /* Only what an observer can have written. */
 static void assert_believable(void)
 {
 	for (uint32_t i = 0; i < kept_count; i++) {
 		const struct belay__slot *slot = &kept[i].slot;
 		const struct belay__record *record = &kept[i].record;
-		size_t len = strnlen(record->name, sizeof(record->name));
 
 		assert_in_range(slot->pid, 2, INT32_MAX);
 		assert_int_equal(record->pid, slot->pid);
 		assert_in_range(slot->status, BELAY_OK, BELAY_CRITICAL);
 		assert_in_range(slot->origin, BELAY__NETWORK_UNVERIFIED, BELAY__KERNEL_ATTESTED);
-		assert_in_range(len, 1, BELAY__NAME_MAX);
-		assert_true(belay__name_valid(record->name, len));
-		assert_in_range(record->name_source, BELAY__NAME_NONE, BELAY__NAME_DOOR);
+		assert_name(record->name);
+		assert_name(record->own);
+		assert_in_range(record->name_source, BELAY__NAME_NONE, BELAY__NAME_COMM);
 		assert_in_range(record->verdict, BELAY__VERDICT_NONE, BELAY__VERDICT_COUNT - 1);
 		for (uint32_t other = 0; other < i; other++)
 			assert_int_not_equal(kept[other].slot.pid, slot->pid);
@@ -543,6 +551,17 @@ static void only_a_private_regular_file_of_ours_with_one_name_is_taken(void **st
 	assert_refused(-EPERM);
 }
 
+static void a_file_that_an_observer_keeps_is_not_given_to_another(void **state)
+{
+	int fd;
+
+	need_memory_file_system(state);
+	fd = open_state();
+	assert_refused(-EBUSY);
+	belay__close(fd);
+	belay__close(open_state());
+}
+
 static void a_dangling_link_makes_no_file_where_it_points(void **state)
 {
 	char target[140];
@@ -639,6 +658,7 @@ int main(void)
 		TEST(two_processes_with_one_pid_are_one),
 		TEST(a_process_that_was_being_moved_is_taken_once),
 		TEST(only_a_private_regular_file_of_ours_with_one_name_is_taken),
+		TEST(a_file_that_an_observer_keeps_is_not_given_to_another),
 		TEST(a_dangling_link_makes_no_file_where_it_points),
 		TEST(a_directory_that_is_not_there_is_named),
 		TEST(elsewhere_than_in_memory_no_file_is_made),

@@ -5,6 +5,8 @@
 #include "export/event_line.h"
 #include "observe/core.h"
 
+#define ROTATION_AGAIN_NS (60 * BELAY__NS_PER_S)
+
 void belay__teller_init(struct belay__teller *teller, struct belay_observer *observer, int events_fd, uint64_t first_seq)
 {
 	*teller = (struct belay__teller){ .observer = observer, .seq = first_seq };
@@ -102,9 +104,14 @@ void belay__teller_note(struct belay__teller *teller, const char *what, const ch
 
 bool belay__teller_wants_rotation(struct belay__teller *teller)
 {
-	if (!teller->full || teller->rotation_asked)
+	uint64_t now_ns;
+
+	if (!teller->full)
 		return false;
-	teller->rotation_asked = true;
+	now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	if (teller->rotation_asked_ns != 0 && now_ns - teller->rotation_asked_ns < ROTATION_AGAIN_NS)
+		return false;
+	teller->rotation_asked_ns = now_ns;
 	return true;
 }
 
@@ -116,5 +123,6 @@ void belay__teller_file_take(struct belay__teller *teller, int fd)
 	belay__event_file_init_take(&teller->file, fd);
 	teller->file.written = written;
 	teller->file.lost = lost;
-	teller->full = teller->rotation_asked = false;
+	teller->full = false;
+	teller->rotation_asked_ns = 0;
 }

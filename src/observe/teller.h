@@ -15,7 +15,8 @@ struct belay__teller {
 	struct belay_observer *observer;
 	struct belay__event_file file;
 	uint64_t seq; /* of the next event */
-	bool full, rotation_asked;
+	bool full;
+	uint64_t rotation_asked_ns; /* 0: not asked */
 	/* One line a second for each reason of refusal; what lies between is counted in the next. */
 	struct belay__refusal {
 		const char *reason;
@@ -31,7 +32,7 @@ void belay__teller_init(struct belay__teller *teller, struct belay_observer *obs
 void belay__teller_tell(struct belay__teller *teller, const struct belay_event *event);
 void belay__teller_note(struct belay__teller *teller, const char *what, const char *note);
 
-/* Whether the file is full and nobody was asked yet to rotate it; asking is then remembered. */
+/* Whether the file is full and nobody was asked in the last minute to rotate it; asking is then remembered. */
 bool belay__teller_wants_rotation(struct belay__teller *teller);
 /* Goes on in the file behind FD (owned from now on). */
 void belay__teller_file_take(struct belay__teller *teller, int fd);

@@ -108,15 +108,17 @@ static void arm_deadline(struct belay_observer *observer)
 
 static void mark_all_ready(struct belay_observer *observer)
 {
-	for (unsigned i = 0; i < observer->listener_count; i++)
+	for (unsigned i = 0; i < observer->listener_count; i++) {
 		observer->listeners[i].ready = true;
-	observer->drained_frames = 0;
+		observer->listeners[i].drained_frames = 0;
+	}
 }
 
 /* The observer did not run for LATE_NS: nobody who was not heard since is blamed for that time. */
 static bool credit(struct belay_observer *observer, uint64_t late_ns)
 {
 	belay__credit(observer, observer->turn_start_ns, late_ns);
+	observer->arrived_after_ns = observer->now_ns - late_ns;
 	belay__event_start(observer, BELAY_EVENT_LATE)->late_ns = late_ns;
 	return true;
 }
@@ -158,11 +160,13 @@ static void notice_suspension(struct belay_observer *observer)
 
 static bool begin_turn(struct belay_observer *observer)
 {
-	observer->drained_frames = 0;
+	for (unsigned i = 0; i < observer->listener_count; i++)
+		observer->listeners[i].drained_frames = 0;
 	(void)belay__loop_turn(observer->loop, observer->wait ? UINT64_MAX : 0);
 	observer->wait = false;
 	read_clock(observer);
 	observer->turn_start_ns = observer->now_ns;
+	observer->arrived_after_ns = observer->collecting ? observer->read_ns : observer->now_ns;
 	notice_suspension(observer);
 	observer->phase = BELAY__PHASE_BEATS;
 	return notice_lateness(observer);
@@ -170,10 +174,11 @@ static bool begin_turn(struct belay_observer *observer)
 
 /* --- beats --- */
 
-/* In a large table each beat misses the cache in several places: the misses of a batch are made to overlap. */
+/* In a large table, or after the sleep of a tick, each beat misses the cache in several places: the misses of a batch are made
+ * to overlap. */
 static void prefetch_batch(const struct belay_observer *observer)
 {
-	if (observer->table.used < PREFETCH_ABOVE)
+	if (observer->table.used < PREFETCH_ABOVE && !observer->collecting)
 		return;
 	for (int i = 0; i < observer->batch_count; i++)
 		belay__table_prefetch(&observer->table, (uint32_t)observer->batch[i].pid);
@@ -194,8 +199,8 @@ static bool refill(struct belay_observer *observer)
 		count = belay__receive(listener->receiver, listener->beats.fd, &observer->batch);
 		observer->batch_at = 0;
 		observer->batch_count = count > 0 ? count : 0;
-		observer->drained_frames += (unsigned)observer->batch_count;
-		if (count < BELAY__BATCH || observer->drained_frames >= listener->queue_frames) {
+		listener->drained_frames += (unsigned)observer->batch_count;
+		if (count < BELAY__BATCH || listener->drained_frames >= listener->queue_frames) {
 			listener->ready = false;
 			observer->next_listener = (observer->next_listener + tried + 1) % observer->listener_count;
 		}
@@ -225,18 +230,29 @@ static uint64_t shortest_threshold(const struct belay_observer *observer)
 	return shortest_ns;
 }
 
-/* A queue found full after a long sleep looks as if we had been frozen: beats were lost, and nobody is blamed for it. Not twice
- * in ten thresholds, or processes that beat in bursts would excuse a silent one for ever. */
+/* Whether a queue held all it can; counts anew from here. */
+static bool found_full(struct belay_observer *observer)
+{
+	bool full = false;
+
+	for (unsigned i = 0; i < observer->listener_count; i++) {
+		struct belay__listener *listener = &observer->listeners[i];
+
+		full = full || listener->drained_frames >= listener->queue_frames;
+		listener->drained_frames = 0;
+	}
+	return full;
+}
+
+/* A queue found full after a long sleep looks as if we had been frozen: beats were lost, and nobody is blamed for it. Not
+ * twice in ten thresholds, or processes that beat in bursts would excuse a silent one for ever. */
 static bool notice_overflow(struct belay_observer *observer)
 {
 	uint64_t asleep_ns = belay__loop_now_ns(observer->loop) - observer->turn_end_ns;
 	uint64_t threshold_ns = shortest_threshold(observer);
-	unsigned drained_frames = observer->drained_frames;
 
-	observer->drained_frames = 0;
-	if (observer->options.clock != NULL || observer->turn_end_ns == 0 || observer->listener_count == 0 ||
-		asleep_ns < LATE_MIN_NS || asleep_ns < threshold_ns / 2 ||
-		drained_frames < observer->listeners[0].queue_frames)
+	if (!found_full(observer) || observer->options.clock != NULL || observer->turn_end_ns == 0 ||
+		asleep_ns < LATE_MIN_NS || asleep_ns < threshold_ns / 2)
 		return false;
 	if (observer->clock.late_ns > 0 && observer->now_ns - observer->clock.late_at_ns < 10 * threshold_ns)
 		return false;
@@ -343,10 +359,10 @@ static void set_collecting(struct belay_observer *observer, bool collecting)
 		/* Taken off the loop altogether: a sender that finds no waiter pays a twentieth. */
 		if (collecting)
 			belay__io_remove(&listener->io);
-		else
-			(void)belay__watch_beats(listener);
+		else if (belay__watch_beats(listener) < 0)
+			observer->collecting = true; /* better late than deaf: tried again with the next window */
 	}
-	if (collecting) {
+	if (observer->collecting) {
 		observer->tick_ns = tick_length(observer);
 		belay__timer_set(observer->loop, &observer->tick_timer,
 			belay__loop_now_ns(observer->loop) + observer->tick_ns, on_tick, observer);
@@ -386,12 +402,14 @@ static void finish_turn(struct belay_observer *observer)
 		observer->deadline_timer.next != NULL ? observer->deadline_timer.due_ns : UINT64_MAX;
 	observer->turn_end_ns = belay__loop_now_ns(observer->loop);
 	observer->drained_all = false;
+	observer->read_ns = observer->turn_start_ns;
 	observer->phase = BELAY__PHASE_START;
 }
 
 static bool something_depends_on_beats(const struct belay_observer *observer)
 {
 	return observer->ended_head != observer->ended_tail || belay__door_ready(observer->door) ||
+		observer->answers_count > 0 ||
 		belay__deadlines_next_ns(&observer->table.deadlines) <= observer->now_ns;
 }
 

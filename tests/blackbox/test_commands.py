@@ -75,6 +75,30 @@ def _(room):
     assert code == 0 and json.loads(out)["decode_errors_total"]['kind="bad_magic"'] == 1, out
 
 
+@case("status --live goes on until it is interrupted, over a change of observers")
+def _(room):
+    observer = Observer(room)
+    worker = Worker(observer.socket, env={"BELAY_NAME": "web"})
+    observer.events.wait("first-beat", pid=worker.pid)
+    live = subprocess.Popen([BELAY, "status", "--live", "--socket", observer.socket], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            env=clean_environment(TERM="dumb"), stdin=subprocess.DEVNULL)
+    os.set_blocking(live.stdout.fileno(), False)
+    text = b""
+
+    def shows(word):
+        nonlocal text
+        with contextlib.suppress(BlockingIOError):
+            text += os.read(live.stdout.fileno(), 65536)
+        return word in text
+    until(lambda: shows(b"web"), lambda: f"web in {text!r}")
+    observer.stop()
+    observer.start()
+    text = b""
+    until(lambda: shows(b"web"), lambda: f"web in {text!r}")
+    live.send_signal(signal.SIGINT)
+    live.wait(PATIENCE)
+
+
 @case("beat counts for the shell that calls it")
 def _(room):
     observer = Observer(room)

@@ -92,7 +92,7 @@ def _(room):
 [process by-exe]
 exe = {room.file('beta')}
 [process by-comm]
-comm = alph?
+comm = al?ha
 [process by-uid]
 uid = {os.geteuid()}
 """)

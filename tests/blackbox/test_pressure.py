@@ -173,6 +173,74 @@ def _(room):
     assert row["events_file"] is None and row["state_file"] is None, row
 
 
+def with_log(room, fd, **options):
+    """An observer whose standard error is FD."""
+    observer = Observer(room, start=False, **options)
+    observer.process = subprocess.Popen(observer.command(), stdin=subprocess.DEVNULL, stdout=fd, stderr=fd, env=clean_environment(),
+                                        start_new_session=True)
+    observer.events.wait("observer", what="started")
+    return observer
+
+
+@case("a log that nobody reads holds up nobody, and what is lost of it is counted")
+def _(room):
+    ours, theirs = os.pipe()
+    fcntl.fcntl(theirs, 1031, 4096)  # F_SETPIPE_SZ
+    observer = with_log(room, theirs, max_beat_rate=0, threshold="2s")
+    worker = Worker(observer.socket, 100)
+    sender = Sender(observer.socket)
+    for nonce in range(1, 500):
+        sender.send(frame(nonce, status=nonce % 3))
+    until(lambda: observer.rows(str(os.getpid()))[0]["nonce"] == 499, "all beats")
+    worker.stop()
+    observer.events.wait("stall", pid=worker.pid)
+    assert ask(observer.socket, SELF)[2][0]["log_dropped"] > 0
+    assert observer.stop() == 0
+    os.close(ours)
+
+
+@case("a log whose reader went away ends nobody")
+def _(room):
+    ours, theirs = os.pipe()
+    observer = with_log(room, theirs)
+    os.close(ours)
+    os.close(theirs)
+    gate = observer.gate()
+    worker = Worker(observer.socket)
+    worker.tell("exit 0")
+    observer.events.wait("end", pid=worker.pid)
+    assert observer.gate() == gate and observer.alive()
+    assert observer.stop() == 0
+
+
+@case("standard streams that are closed are no trap")
+def _(room):
+    observer = Observer(room, start=False)
+    command = ["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-'] + observer.command()
+    observer.process = subprocess.Popen(command, env=clean_environment(), start_new_session=True)
+    observer.events.wait("observer", what="started")
+    worker = Worker(observer.socket)
+    observer.events.wait("first-beat", pid=worker.pid)
+    assert observer.stop() == 0
+    for path in (observer.events_path, observer.state):
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                assert b"belay: " not in file.read(), f"a log line went into {path}"
+
+
+@case("a pipe without a reader in place of a file holds up nobody")
+def _(room):
+    for name, option in (("e.fifo", "events"), ("s.fifo", "state"), ("c.fifo", "config")):
+        os.mkfifo(room.file(name), 0o600)
+        observer = Observer(room, start=False, name=option, **{option: room.file(name)})
+        observer.launch()
+        until(lambda o=observer: not o.alive() or "started" in o.log(), lambda n=name, o=observer: f"a decision about {n}: {o.log()}", 5)
+        assert name in observer.log(), observer.log()
+        if observer.alive():
+            observer.stop()
+        assert observer.process.returncode >= 0
+
+
 @case("the event file is rotated at its size, and no line is lost or cut", limit=60)
 def _(room):
     observer = Observer(room, threshold="1h", max_beat_rate=0, global_beat_rate=0)

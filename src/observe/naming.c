@@ -1,0 +1,98 @@
+/* Giving a tracked process its name, its rule, and with it its threshold: at first contact, at the door, at a reload and
+ * after a restart. Its environment is read at first contact only, because reading it waits for a lock that a wedged
+ * process may hold; what it called itself then is kept in its record. */
+
+#include <string.h>
+
+#include "observe/core.h"
+
+/* The name is taken again: who had it before is no longer of interest. */
+static void forget_departed(struct belay_observer *observer, const struct belay__record *record)
+{
+	for (unsigned i = 0; i < BELAY__DEPARTED_MAX; i++)
+		if (observer->departed[i].pid != 0 && observer->departed[i].uid == record->uid &&
+			strcmp(observer->departed[i].name, record->name) == 0)
+			observer->departed[i].pid = 0;
+}
+
+static void join_rule(struct belay_observer *observer, uint32_t at)
+{
+	struct belay__slot *slot = &observer->table.slots[at];
+	const struct belay__record *record = &observer->table.records[slot->record];
+
+	forget_departed(observer, record);
+	slot->list = record->rule != 0 ? observer->rule_lists[record->rule - 1] : observer->default_list;
+	if (record->rule != 0)
+		observer->rule_beating[record->rule - 1]++;
+	if (slot->flags & (BELAY__SLOT_STALLED | BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN))
+		return;
+	belay__deadlines_heard(&observer->table.deadlines, at, slot->list, observer->now_ns);
+}
+
+/* A name made of the command's stays although the command may have been replaced since (exec). */
+static bool keep_ordinal(struct belay_observer *observer, struct belay__record *record)
+{
+	char *mark = record->name_source == BELAY__NAME_COMM ? strrchr(record->name, '#') : NULL;
+	bool kept;
+
+	if (mark == NULL)
+		return false;
+	*mark = '\0';
+	kept = belay__ordinal_take_this(observer->ordinals, record->uid, record->name, record->ordinal);
+	*mark = '#';
+	if (kept)
+		record->rule = 0;
+	return kept;
+}
+
+static void name_by(struct belay_observer *observer, uint32_t at, struct belay__names *names, const char *own)
+{
+	struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
+	size_t len = strnlen(own, BELAY__NAME_MAX);
+
+	memmove(record->own, own, len);
+	memset(record->own + len, 0, sizeof(record->own) - len);
+	memcpy(names->env, record->own, sizeof(names->env));
+	if (record->own[0] != '\0' ||
+		belay__rule_match(observer->rules, observer->rule_count, names, record->uid) >= 0 ||
+		!keep_ordinal(observer, record))
+		belay__name_record(record, observer->rules, observer->rule_count, names, observer->ordinals);
+	join_rule(observer, at);
+}
+
+void belay__name_at_contact(struct belay_observer *observer, uint32_t at)
+{
+	bool told = observer->door_name != NULL;
+	struct belay__names names;
+
+	belay__read_names((pid_t)observer->table.slots[at].pid, !told, &names);
+	name_by(observer, at, &names, told ? observer->door_name : names.env);
+}
+
+void belay__name_again(struct belay_observer *observer, uint32_t at)
+{
+	const struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
+	struct belay__names names;
+
+	belay__read_names((pid_t)record->pid, /* with_environment= */ false, &names);
+	name_by(observer, at, &names, record->own);
+}
+
+void belay__rename(struct belay_observer *observer, uint32_t at, const char *own)
+{
+	struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
+	struct belay__names names;
+
+	if (strcmp(record->own, own) == 0)
+		return;
+	belay__name_let_go(observer, record);
+	belay__read_names((pid_t)record->pid, /* with_environment= */ false, &names);
+	name_by(observer, at, &names, own);
+}
+
+void belay__name_let_go(struct belay_observer *observer, const struct belay__record *record)
+{
+	belay__name_release(record, observer->ordinals);
+	if (record->rule != 0 && observer->rule_beating[record->rule - 1] > 0)
+		observer->rule_beating[record->rule - 1]--;
+}
