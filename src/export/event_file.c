@@ -62,6 +62,11 @@ int belay__event_file_append(struct belay__event_file *file, const char *line, s
 		file->lost++;
 		return 0;
 	}
+	/* Nobody could rotate it: what is on disk stays bounded all the same. */
+	if (file->bytes >= 2 * BELAY__EVENT_FILE_BYTES) {
+		file->lost++;
+		return 1;
+	}
 	do
 		n = writev(file->fd, parts, 2);
 	while (n < 0 && errno == EINTR);

@@ -119,7 +119,8 @@ struct belay_observer {
 	bool drained_all; /* every listener was read in this turn: dry, or as far as its queue reaches */
 	int receive_error; /* to be told */
 	uint64_t arrived_after_ns; /* the batch at hand came in since then: a tick may have let it wait */
-	uint64_t read_ns;          /* when the sockets were last read dry */
+	uint64_t read_ns;          /* when the sockets were last read */
+	bool read_in_turn;
 	uint64_t interval_ns; /* the least time between two beats of one process; 0: any */
 	struct belay__bucket bucket;
 	uint32_t pid_max;

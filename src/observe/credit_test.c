@@ -108,9 +108,11 @@ static void announced_silences_are_prolonged_too(void **state)
 
 static void expectations_are_prolonged_too(void **state)
 {
-	static const struct belay__rule rule = {
-		.name = "web", .uid = -1, .comm = "no-such-program", .expect = 1, .first_beat_ns = 10 * TEST_S
-	};
+	static const struct belay__rule rule = { .name = "web",
+		.uid = -1,
+		.comm = "no-such-program",
+		.expect = 1,
+		.first_beat_ns = 10 * TEST_S };
 	(void)state;
 
 	belay__observer_set_rules(observer, &rule, 1);
@@ -149,7 +151,8 @@ static void who_was_heard_since_stays_behind_those_who_were_not(void **state)
 		puppets[i] = beating();
 		test_now_ns += 100 * TEST_MS;
 	}
-	belay__credit(observer, test_now_ns - 150 * TEST_MS, 10 * TEST_S); /* the third beat after the pause */
+	belay__credit(observer, test_now_ns - 150 * TEST_MS,
+		10 * TEST_S); /* the third beat after the pause */
 	belay__table_check(&observer->table);
 	test_now_ns += 2 * TEST_S;
 	for (unsigned i = 0; i < 3; i++)

@@ -84,6 +84,14 @@ static uint64_t next_nonce(const struct belay__slot *slot)
 	return counts && slot->last_nonce < BELAY_NONCE_TERMINAL - 1 ? slot->last_nonce + 1 : 1;
 }
 
+/* A beat at the door is no beat of the process's own: it may begin to count at 1 after it, or go on where it was. */
+static void keep_count(struct belay__slot *slot, bool counted, uint64_t own_nonce)
+{
+	slot->last_nonce = own_nonce;
+	if (!counted)
+		slot->flags = (uint8_t)(slot->flags & ~BELAY__SLOT_HAS_NONCE);
+}
+
 bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from,
 	int *ret_code, const char **ret_sentence)
 {
@@ -93,6 +101,7 @@ bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello
 	struct belay__slot *slot;
 	struct belay_frame frame;
 	uint64_t own_nonce;
+	bool counted;
 	uint32_t at;
 
 	*ret_code = subject < 0 ? subject : 0;
@@ -112,6 +121,7 @@ bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello
 	at = belay__table_find(&observer->table, (uint32_t)subject);
 	slot = at != BELAY__NO_SLOT ? &observer->table.slots[at] : NULL;
 	own_nonce = slot != NULL ? slot->last_nonce : 0;
+	counted = slot != NULL && (slot->flags & BELAY__SLOT_HAS_NONCE);
 	frame = (struct belay_frame){ .status = hello->status,
 		.pid = (uint32_t)subject,
 		.payload = hello->progress,
@@ -127,8 +137,7 @@ bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello
 		*ret_sentence = "the observer has no room for another process";
 		return told;
 	}
-	if (own_nonce != 0)
-		observer->table.slots[at].last_nonce = own_nonce;
+	keep_count(&observer->table.slots[at], counted, own_nonce);
 	if (named)
 		belay__rename(observer, at, hello->name);
 	return told;

@@ -226,8 +226,11 @@ static void an_eviction_and_a_pause_have_their_lines(void **state)
 
 	write_event(&event, 1);
 	assert_head("evicted");
-	event = (struct belay_event){
-		.kind = BELAY_EVENT_LATE, .name = "", .verdict = "", .evidence = "", .late_ns = 250000000 };
+	event = (struct belay_event){ .kind = BELAY_EVENT_LATE,
+		.name = "",
+		.verdict = "",
+		.evidence = "",
+		.late_ns = 250000000 };
 	write_event(&event, 1);
 	assert_text("event", "late");
 	assert_seconds("late_s", 0.25);
@@ -253,12 +256,17 @@ static void each_refusal_has_its_reason(void **state)
 		{ BELAY_EVENT_IO, -100000, { 0 }, "io" },
 		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_MAGIC }, "bad_magic" },
 		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_VERSION }, "bad_version" },
-		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_CRC, .crc_actual = UINT32_MAX }, "bad_crc" },
-		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_STATUS, .status = 255 }, "bad_status" },
+		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_CRC, .crc_actual = UINT32_MAX },
+			"bad_crc" },
+		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_STATUS, .status = 255 },
+			"bad_status" },
 		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_STALL_ON_WIRE }, "stall_on_wire" },
 		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_PID, .pid = 1 }, "bad_pid" },
-		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_TIMESTAMP, .timestamp_ns = UINT64_MAX }, "bad_timestamp" },
-		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_NONCE, .nonce = UINT64_MAX }, "bad_nonce" },
+		{ BELAY_EVENT_DECODE, 0,
+			{ .class_ = BELAY_BAD_TIMESTAMP, .timestamp_ns = UINT64_MAX },
+			"bad_timestamp" },
+		{ BELAY_EVENT_DECODE, 0, { .class_ = BELAY_BAD_NONCE, .nonce = UINT64_MAX },
+			"bad_nonce" },
 	};
 	(void)state;
 
@@ -278,8 +286,9 @@ static void each_refusal_has_its_reason(void **state)
 
 static void what_is_no_refusal_has_no_reason(void **state)
 {
-	static const enum belay_event_kind kinds[] = { BELAY_EVENT_BEAT, BELAY_EVENT_STALL, BELAY_EVENT_END,
-		BELAY_EVENT_END_STATUS, BELAY_EVENT_MISSING, BELAY_EVENT_EVICTED, BELAY_EVENT_LATE };
+	static const enum belay_event_kind kinds[] = { BELAY_EVENT_BEAT, BELAY_EVENT_STALL,
+		BELAY_EVENT_END, BELAY_EVENT_END_STATUS, BELAY_EVENT_MISSING, BELAY_EVENT_EVICTED,
+		BELAY_EVENT_LATE };
 	(void)state;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -311,7 +320,8 @@ static void any_name_and_evidence_fit_a_line(void **state)
 			event.pid = event.uid = event.payload = UINT32_MAX;
 			event.observer_ns = event.nonce = event.start_ticks = UINT64_MAX;
 			event.silent_ns = event.threshold_ns = event.late_ns = UINT64_MAX;
-			event.decode = (struct belay_decode_error){ .class_ = BELAY_BAD_CRC, .crc_actual = UINT32_MAX };
+			event.decode = (struct belay_decode_error){ .class_ = BELAY_BAD_CRC,
+				.crc_actual = UINT32_MAX };
 			write_event(&event, UINT64_MAX);
 		}
 	}

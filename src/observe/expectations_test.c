@@ -17,8 +17,17 @@ static struct belay_observer *observer;
 
 /* The puppets are copies of this program; every one satisfies the first rule. */
 static const struct belay__rule rules[] = {
-	{ .name = "web", .uid = -1, .exe = "*", .expect = 2, .first_beat_ns = 30 * TEST_S, .threshold_ns = 60 * TEST_S },
-	{ .name = "absent", .uid = -1, .comm = "no-such-program", .expect = 1, .first_beat_ns = 50 * TEST_S },
+	{ .name = "web",
+		.uid = -1,
+		.exe = "*",
+		.expect = 2,
+		.first_beat_ns = 30 * TEST_S,
+		.threshold_ns = 60 * TEST_S },
+	{ .name = "absent",
+		.uid = -1,
+		.comm = "no-such-program",
+		.expect = 1,
+		.first_beat_ns = 50 * TEST_S },
 	{ .name = "whoever", .uid = -1, .comm = "no-such-program" },
 };
 
@@ -175,9 +184,11 @@ static void with_a_clock_of_the_hosts_no_expectation_wakes_it(void **state)
 
 static void on_real_time_the_descriptor_wakes_for_an_expectation(void **state)
 {
-	static const struct belay__rule soon = {
-		.name = "soon", .uid = -1, .comm = "no-such-program", .expect = 1, .first_beat_ns = 50 * TEST_MS
-	};
+	static const struct belay__rule soon = { .name = "soon",
+		.uid = -1,
+		.comm = "no-such-program",
+		.expect = 1,
+		.first_beat_ns = 50 * TEST_MS };
 	struct house other = house;
 	struct belay_observer *real;
 	(void)state;

@@ -136,7 +136,8 @@ static uint32_t model_take(bool taken[BASES][ORDINALS + 1], unsigned base)
 
 static void any_order_of_taking_and_giving_back_finds_the_lowest_free_one(void **state)
 {
-	static const char *const comms[BASES] = { "a", "b", "worker", "worker", "x", "kworker_0", "a" };
+	static const char *const comms[BASES] = { "a", "b", "worker", "worker", "x", "kworker_0",
+		"a" };
 	static const uint32_t uids[BASES] = { 0, 0, 0, 1000, 65534, UINT32_MAX, 1 };
 	bool taken[BASES][ORDINALS + 1] = { { false } };
 	struct belay__ordinals *many;
@@ -155,11 +156,13 @@ static void any_order_of_taking_and_giving_back_finds_the_lowest_free_one(void *
 		} else if (random_below(4) == 0) {
 			bool free_one = !taken[base][ordinal] && model_used(taken) < MODEL_CAPACITY;
 
-			assert_int_equal(belay__ordinal_take_this(many, uids[base], comms[base], ordinal), free_one);
+			assert_int_equal(
+				belay__ordinal_take_this(many, uids[base], comms[base], ordinal),
+				free_one);
 			taken[base][ordinal] |= free_one;
 		} else {
-			assert_int_equal(
-				belay__ordinal_take(many, uids[base], comms[base]), model_take(taken, base));
+			assert_int_equal(belay__ordinal_take(many, uids[base], comms[base]),
+				model_take(taken, base));
 		}
 	}
 	belay__ordinals_free(many);
@@ -169,7 +172,10 @@ static void any_order_of_taking_and_giving_back_finds_the_lowest_free_one(void *
 
 static void a_rule_matches_when_all_its_conditions_do(void **state)
 {
-	static const struct belay__names names = { .env = "web", .unit = "app.service", .comm = "worker", .exe = "/usr/bin/w" };
+	static const struct belay__names names = { .env = "web",
+		.unit = "app.service",
+		.comm = "worker",
+		.exe = "/usr/bin/w" };
 	static const struct {
 		struct belay__rule rule;
 		bool matches;
@@ -186,9 +192,12 @@ static void a_rule_matches_when_all_its_conditions_do(void **state)
 		{ { .name = "r", .uid = -1, .exe = "/bin/*" }, false },
 		{ { .name = "r", .uid = -1, .unit = "app.*" }, true },
 		{ { .name = "r", .uid = -1, .unit = "*.socket" }, false },
-		{ { .name = "r", .uid = 7, .comm = "worker", .exe = "/usr/bin/?", .unit = "*" }, true },
-		{ { .name = "r", .uid = 7, .comm = "worker", .exe = "/usr/bin/?", .unit = "b*" }, false },
-		{ { .name = "r", .uid = 8, .comm = "worker", .exe = "/usr/bin/?", .unit = "*" }, false },
+		{ { .name = "r", .uid = 7, .comm = "worker", .exe = "/usr/bin/?", .unit = "*" },
+			true },
+		{ { .name = "r", .uid = 7, .comm = "worker", .exe = "/usr/bin/?", .unit = "b*" },
+			false },
+		{ { .name = "r", .uid = 8, .comm = "worker", .exe = "/usr/bin/?", .unit = "*" },
+			false },
 		/* without conditions: by the name it gave itself, exactly */
 		{ { .name = "web", .uid = -1 }, true },
 		{ { .name = "we*", .uid = -1 }, false },
@@ -199,7 +208,8 @@ static void a_rule_matches_when_all_its_conditions_do(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_int_equal(belay__rule_match(&rows[i].rule, 1, &names, 7), rows[i].matches ? 0 : -1);
+		assert_int_equal(belay__rule_match(&rows[i].rule, 1, &names, 7),
+			rows[i].matches ? 0 : -1);
 }
 
 static void what_is_not_known_about_a_process_satisfies_no_condition(void **state)
@@ -244,7 +254,8 @@ static void a_name_comes_from_the_first_place_that_has_one(void **state)
 		uint16_t rule;
 		uint32_t ordinal;
 	} rows[] = {
-		{ { .env = "e", .unit = "u.service", .comm = "ruled-one" }, "ruled", BELAY__NAME_RULE, 1, 0 },
+		{ { .env = "e", .unit = "u.service", .comm = "ruled-one" }, "ruled",
+			BELAY__NAME_RULE, 1, 0 },
 		{ { .env = "e", .unit = "u.service", .comm = "c" }, "e", BELAY__NAME_OWN, 0, 0 },
 		{ { .unit = "u.service", .comm = "c" }, "u.service", BELAY__NAME_UNIT, 0, 0 },
 		{ { .comm = "c" }, "c#1", BELAY__NAME_COMM, 0, 1 },
@@ -254,7 +265,10 @@ static void a_name_comes_from_the_first_place_that_has_one(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct belay__record record = { .pid = 2, .uid = 5, .name = "what was there before", .ordinal = 77 };
+		struct belay__record record = { .pid = 2,
+			.uid = 5,
+			.name = "what was there before",
+			.ordinal = 77 };
 
 		belay__name_record(&record, &rule, 1, &rows[i].names, ordinals);
 		assert_string_equal(record.name, rows[i].name);
@@ -304,7 +318,8 @@ static void releasing_a_name_frees_its_ordinal_and_no_other(void **state)
 {
 	static const struct belay__names names = { .comm = "c" };
 	static const struct belay__names named = { .env = "c#1" };
-	struct belay__record first = { .pid = 2 }, second = { .pid = 3 }, impostor = { .pid = 4 }, third = { .pid = 5 };
+	struct belay__record first = { .pid = 2 }, second = { .pid = 3 }, impostor = { .pid = 4 },
+			     third = { .pid = 5 };
 	(void)state;
 
 	belay__name_record(&first, NULL, 0, &names, ordinals);

@@ -102,7 +102,8 @@ static void without_memory_there_is_no_observer_and_nothing_is_left(void **state
 
 		calls = 0;
 		refuse_at = nth;
-		r = belay_observer_new(&(struct belay_observer_options){ .capacity = 16 }, &observer, &error);
+		r = belay_observer_new(&(struct belay_observer_options){ .capacity = 16 },
+			&observer, &error);
 		refuse_at = 0;
 		if (r == 0) {
 			belay_observer_free(observer);
@@ -126,7 +127,9 @@ static void without_memory_it_does_not_listen_and_can_try_again(void **state)
 	(void)state;
 
 	house_open(&house);
-	assert_int_equal(belay_observer_new(&(struct belay_observer_options){ .capacity = 16 }, &observer, NULL), 0);
+	assert_int_equal(belay_observer_new(&(struct belay_observer_options){ .capacity = 16 },
+				 &observer, NULL),
+		0);
 	for (nth = 1; nth < 100 && r < 0; nth++) {
 		calls = 0;
 		refuse_at = nth;

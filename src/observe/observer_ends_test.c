@@ -274,7 +274,8 @@ static uint64_t all_ends(struct belay_observer *observer)
 {
 	return counter_of(observer, "ends_total", "end=\"unknown\"") +
 		counter_of(observer, "ends_total", "end=\"exited\"") +
-		counter_of(observer, "ends_total", "end=\"killed\"") + counter_of(observer, "ends_total", "end=\"left\"");
+		counter_of(observer, "ends_total", "end=\"killed\"") +
+		counter_of(observer, "ends_total", "end=\"left\"");
 }
 
 /* Without capabilities, root may not look into a process that has them: the zombie's status is not to be had. */

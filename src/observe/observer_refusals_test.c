@@ -82,8 +82,10 @@ static void each_class_of_bad_frames_is_an_event_with_what_it_carries(void **sta
 		const struct belay_event *event;
 		uint8_t frame[BELAY_FRAME_LEN];
 
-		belay_frame_encode(
-			&(struct belay_frame){ .pid = (uint32_t)puppet.pid, .timestamp_ns = 1, .nonce = 1 }, frame);
+		belay_frame_encode(&(struct belay_frame){ .pid = (uint32_t)puppet.pid,
+					   .timestamp_ns = 1,
+					   .nonce = 1 },
+			frame);
 		spoil(frame, rows[i].at, rows[i].value, rows[i].count);
 		assert_int_equal(puppet_send(&puppet, frame, sizeof(frame), 0), 0);
 		event = event_take(observer, BELAY_EVENT_DECODE);
@@ -163,7 +165,9 @@ static void a_forged_pid_is_an_auth_failure_and_hurts_nobody(void **state)
 	puppet_beat(&victim, BELAY_OK);
 	(void)event_take(observer, BELAY_EVENT_BEAT);
 	puppet_frame(&forger,
-		&(struct belay_frame){ .status = BELAY_CRITICAL, .pid = (uint32_t)victim.pid, .nonce = 1000 });
+		&(struct belay_frame){ .status = BELAY_CRITICAL,
+			.pid = (uint32_t)victim.pid,
+			.nonce = 1000 });
 	event = event_take(observer, BELAY_EVENT_AUTH_FAILURE);
 	assert_int_equal(event->pid, victim.pid); /* what it claimed */
 	assert_string_equal(event->name, "");
@@ -207,8 +211,8 @@ static void another_user_is_refused_even_where_the_socket_lets_him(void **state)
 	if (geteuid() != 0)
 		skip();
 	assert_int_equal(chmod(house.dir, 0711), 0);
-	observer = observer_start(
-		&house, &(struct belay_observer_options){ .socket_mode = 0666, .clock = test_clock });
+	observer = observer_start(&house,
+		&(struct belay_observer_options){ .socket_mode = 0666, .clock = test_clock });
 	assert_true(puppet_start_with(&house, 0, TEST_NOBODY, 0, &stranger));
 	puppet_beat(&stranger, BELAY_OK);
 	event = event_take(observer, BELAY_EVENT_IO);
@@ -259,8 +263,9 @@ static void a_beat_from_another_pid_namespace_is_refused(void **state)
 /* The children of this process live in a pid namespace below; it sees their outer numbers. */
 static int watches_below(void *argument)
 {
-	struct belay_observer *observer = observer_start(
-		&house, &(struct belay_observer_options){ .allow_cross_namespace = true, .clock = test_clock });
+	struct belay_observer *observer = observer_start(&house,
+		&(struct belay_observer_options){ .allow_cross_namespace = true,
+			.clock = test_clock });
 	struct puppet first, second;
 	const struct belay_event *event;
 	(void)argument;
@@ -381,7 +386,8 @@ static void truncated_control_data_is_an_event_and_nothing_of_it_is_believed(voi
 	(void)state;
 
 	/* Where the kernel refuses descriptors at the sender, it is told to let them through. */
-	(void)setsockopt(fd_bound_to(house.path, SOCK_DGRAM), SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	(void)setsockopt(fd_bound_to(house.path, SOCK_DGRAM), SOL_SOCKET, SO_PASSRIGHTS, &off,
+		sizeof(off));
 	set_option(SO_TIMESTAMPNS, 1);
 	belay_frame_encode(&(struct belay_frame){ .pid = (uint32_t)puppet.pid, .nonce = 1 }, frame);
 	sent = puppet_send(&puppet, frame, sizeof(frame), 253);
@@ -417,8 +423,8 @@ static void descriptors_that_nobody_asked_for_cost_no_beat(void **state)
 
 static void one_process_beats_no_faster_than_its_rate(void **state)
 {
-	struct belay_observer *observer = observer_start(
-		&house, &(struct belay_observer_options){ .max_beat_rate = 10, .clock = test_clock });
+	struct belay_observer *observer = observer_start(&house,
+		&(struct belay_observer_options){ .max_beat_rate = 10, .clock = test_clock });
 	struct puppet puppet = puppet_start(&house), other = puppet_start(&house);
 	(void)state;
 
@@ -448,8 +454,9 @@ static void one_process_beats_no_faster_than_its_rate(void **state)
 static void all_together_beat_no_faster_than_the_bucket_fills(void **state)
 {
 	struct belay_observer *observer = observer_start(&house,
-		&(struct belay_observer_options){
-			.global_beat_rate = 10, .global_beat_burst = 3, .clock = test_clock });
+		&(struct belay_observer_options){ .global_beat_rate = 10,
+			.global_beat_burst = 3,
+			.clock = test_clock });
 	struct puppet puppets[4];
 	(void)state;
 
@@ -472,8 +479,9 @@ static void all_together_beat_no_faster_than_the_bucket_fills(void **state)
 static void what_is_refused_pays_like_a_beat(void **state)
 {
 	struct belay_observer *observer = observer_start(&house,
-		&(struct belay_observer_options){
-			.global_beat_rate = 10, .global_beat_burst = 2, .clock = test_clock });
+		&(struct belay_observer_options){ .global_beat_rate = 10,
+			.global_beat_burst = 2,
+			.clock = test_clock });
 	struct puppet puppet = puppet_start(&house);
 	(void)state;
 
@@ -489,12 +497,14 @@ static void what_is_refused_pays_like_a_beat(void **state)
 
 /* --- no room --- */
 
-static struct belay_observer *full_observer(
-	enum belay_eviction_policy policy, struct puppet puppets[3])
+static struct belay_observer *full_observer(enum belay_eviction_policy policy,
+	struct puppet puppets[3])
 {
 	struct belay_observer *observer = observer_start(&house,
-		&(struct belay_observer_options){
-			.threshold_ms = 1000, .capacity = 2, .eviction_policy = policy, .clock = test_clock });
+		&(struct belay_observer_options){ .threshold_ms = 1000,
+			.capacity = 2,
+			.eviction_policy = policy,
+			.clock = test_clock });
 
 	for (unsigned i = 0; i < 3; i++)
 		puppets[i] = puppet_start(&house);

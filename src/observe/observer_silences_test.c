@@ -255,7 +255,9 @@ static void a_shorter_silence_may_be_announced_too(void **state)
 static void no_silence_is_announced_beyond_the_ceiling(void **state)
 {
 	struct belay_observer *observer = observer_start(&house,
-		&(struct belay_observer_options){ .threshold_ms = 1000, .within_max_ms = 3000, .clock = test_clock });
+		&(struct belay_observer_options){ .threshold_ms = 1000,
+			.within_max_ms = 3000,
+			.clock = test_clock });
 	struct puppet puppet = beating(observer);
 	struct belay__hello hello = within(&puppet, UINT64_MAX);
 	(void)state;
@@ -292,13 +294,13 @@ static void an_announcement_after_an_older_beat_is_void(void **state)
 
 static struct belay_observer *start_on_real_time(uint64_t threshold_ms)
 {
-	return observer_start(
-		&house, &(struct belay_observer_options){ .threshold_ms = threshold_ms, .capacity = 16 });
+	return observer_start(&house,
+		&(struct belay_observer_options){ .threshold_ms = threshold_ms, .capacity = 16 });
 }
 
 static void the_descriptor_becomes_readable_when_a_deadline_passes(void **state)
 {
-	struct belay_observer *observer = start_on_real_time(100);
+	struct belay_observer *observer = start_on_real_time(250);
 	struct puppet puppet = puppet_start(&house);
 	const struct belay_event *event;
 	uint64_t beat_ns;
@@ -310,11 +312,11 @@ static void the_descriptor_becomes_readable_when_a_deadline_passes(void **state)
 	event_none(observer);
 	assert_true(observer_readable(observer, 10000));
 	event = event_take(observer, BELAY_EVENT_STALL);
-	assert_true(belay__clock_ns(CLOCK_MONOTONIC) - beat_ns >= 100 * TEST_MS);
-	assert_true(event->silent_ns >= 100 * TEST_MS);
-	assert_int_equal(event->threshold_ns, 100 * TEST_MS);
+	assert_true(belay__clock_ns(CLOCK_MONOTONIC) - beat_ns >= 250 * TEST_MS);
+	assert_true(event->silent_ns >= 250 * TEST_MS);
+	assert_int_equal(event->threshold_ns, 250 * TEST_MS);
 	event_none(observer);
-	assert_false(observer_readable(observer, 150));
+	assert_false(observer_readable(observer, 300));
 	puppet_done(&puppet);
 	belay_observer_free(observer);
 }
@@ -322,7 +324,9 @@ static void the_descriptor_becomes_readable_when_a_deadline_passes(void **state)
 static void with_a_clock_of_the_hosts_no_deadline_wakes_it(void **state)
 {
 	struct belay_observer *observer = observer_start(&house,
-		&(struct belay_observer_options){ .threshold_ms = 10, .capacity = 16, .clock = test_clock });
+		&(struct belay_observer_options){ .threshold_ms = 10,
+			.capacity = 16,
+			.clock = test_clock });
 	struct puppet puppet = beating(observer);
 	(void)state;
 
@@ -341,7 +345,7 @@ static void be_busy(int ms)
 
 static void an_observer_that_did_not_run_credits_everyone_and_says_so(void **state)
 {
-	struct belay_observer *observer = start_on_real_time(200);
+	struct belay_observer *observer = start_on_real_time(500);
 	struct puppet puppet = puppet_start(&house);
 	const struct belay_event *event;
 	(void)state;
@@ -349,14 +353,14 @@ static void an_observer_that_did_not_run_credits_everyone_and_says_so(void **sta
 	puppet_beat(&puppet, BELAY_OK);
 	(void)event_take(observer, BELAY_EVENT_BEAT);
 	event_none(observer);
-	be_busy(500);
+	be_busy(1000);
 	event = event_take(observer, BELAY_EVENT_LATE);
-	assert_in_range(event->late_ns, 200 * TEST_MS, 5 * TEST_S);
+	assert_in_range(event->late_ns, 300 * TEST_MS, 5 * TEST_S);
 	assert_string_equal(event->name, "");
 	assert_int_equal(counter_of(observer, "observer_late_total", ""), 1);
 	/* It has what was left of its threshold, and when that is over the pause is not held against it. */
 	event = event_take(observer, BELAY_EVENT_STALL);
-	assert_in_range(event->silent_ns, 200 * TEST_MS, 5 * TEST_S);
+	assert_in_range(event->silent_ns, 500 * TEST_MS, 5 * TEST_S);
 	assert_string_equal(event->verdict, "observer-late");
 	puppet_done(&puppet);
 	belay_observer_free(observer);

@@ -76,7 +76,9 @@ static void options_at_their_limits_are_taken(void **state)
 		{ .capacity = 1 },
 		{ .capacity = 65536 },
 		{ .socket_mode = 0777 },
-		{ .max_beat_rate = UINT32_MAX, .global_beat_rate = UINT32_MAX, .global_beat_burst = UINT32_MAX },
+		{ .max_beat_rate = UINT32_MAX,
+			.global_beat_rate = UINT32_MAX,
+			.global_beat_burst = UINT32_MAX },
 		{ .boottime = true },
 	};
 	(void)state;
@@ -95,7 +97,8 @@ static void zero_means_the_default(void **state)
 	struct belay_observer *observer = NULL;
 	(void)state;
 
-	assert_int_equal(belay_observer_new(&(struct belay_observer_options){ 0 }, &observer, NULL), 0);
+	assert_int_equal(belay_observer_new(&(struct belay_observer_options){ 0 }, &observer, NULL),
+		0);
 	assert_int_equal(counter_of(observer, "tracker_capacity", ""), 4096);
 	assert_int_equal(counter_of(observer, "tracker_eviction_scan_window_max", ""), 256);
 	assert_int_equal(belay_observer_rcvbuf_bytes(observer), 0);
@@ -111,7 +114,8 @@ static void an_observer_knows_its_host(void **state)
 	assert_int_equal(stat("/proc/self/ns/pid", &st), 0);
 	assert_int_equal(belay_observer_pid_namespace(observer), st.st_ino);
 	assert_in_range(belay_observer_pid_max(observer), 300, 1 << 22);
-	assert_int_equal(counter_of(observer, "pid_max_current", ""), belay_observer_pid_max(observer));
+	assert_int_equal(counter_of(observer, "pid_max_current", ""),
+		belay_observer_pid_max(observer));
 	belay_observer_free(observer);
 }
 
@@ -154,7 +158,8 @@ static void a_second_observer_is_refused_and_harms_nothing(void **state)
 	struct belay_error error = { .text = "" };
 	(void)state;
 
-	assert_int_equal(belay_observer_new(&(struct belay_observer_options){ 0 }, &second, NULL), 0);
+	assert_int_equal(belay_observer_new(&(struct belay_observer_options){ 0 }, &second, NULL),
+		0);
 	assert_int_equal(belay_observer_listen(second, house.path, &error), -EADDRINUSE);
 	assert_int_equal(error.code, -EADDRINUSE);
 	assert_non_null(strstr(error.text, house.path));
@@ -172,7 +177,8 @@ static void what_cannot_be_listened_on_leaves_nothing_behind(void **state)
 	char path[200];
 	(void)state;
 
-	assert_int_equal(belay_observer_new(&(struct belay_observer_options){ 0 }, &observer, NULL), 0);
+	assert_int_equal(belay_observer_new(&(struct belay_observer_options){ 0 }, &observer, NULL),
+		0);
 	(void)snprintf(path, sizeof(path), "%s/%0120d", house.dir, 1);
 	assert_int_equal(belay_observer_listen(observer, path, &error), -ENAMETOOLONG);
 	(void)snprintf(path, sizeof(path), "%s/nowhere/beat.sock", house.dir);
@@ -191,7 +197,9 @@ static void what_cannot_be_listened_on_leaves_nothing_behind(void **state)
 static void the_socket_has_the_mode_and_buffer_that_were_asked_for(void **state)
 {
 	struct belay_observer *observer = observer_start(&house,
-		&(struct belay_observer_options){ .socket_mode = 0622, .rcvbuf_bytes = 65536, .clock = test_clock });
+		&(struct belay_observer_options){ .socket_mode = 0622,
+			.rcvbuf_bytes = 65536,
+			.clock = test_clock });
 	mode_t mask = umask(077);
 	struct stat st;
 	(void)state;
@@ -200,7 +208,8 @@ static void the_socket_has_the_mode_and_buffer_that_were_asked_for(void **state)
 	assert_int_equal(stat(house.path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0622);
 	assert_in_range(belay_observer_rcvbuf_bytes(observer), 65536, 4 * 65536);
-	assert_int_equal(counter_of(observer, "observer_uds_rcvbuf_bytes", ""), belay_observer_rcvbuf_bytes(observer));
+	assert_int_equal(counter_of(observer, "observer_uds_rcvbuf_bytes", ""),
+		belay_observer_rcvbuf_bytes(observer));
 	belay_observer_free(observer);
 }
 
@@ -212,12 +221,14 @@ static void eight_sockets_are_served_and_a_ninth_is_refused(void **state)
 	struct puppet puppets[8];
 	(void)state;
 
-	assert_int_equal(
-		belay_observer_new(&(struct belay_observer_options){ .clock = test_clock }, &observer, NULL), 0);
+	assert_int_equal(belay_observer_new(&(struct belay_observer_options){ .clock = test_clock },
+				 &observer, NULL),
+		0);
 	for (unsigned i = 0; i < 9; i++) {
 		rooms[i] = house;
 		(void)snprintf(rooms[i].path, sizeof(rooms[i].path), "%s/%u", house.dir, i);
-		assert_int_equal(belay_observer_listen(observer, rooms[i].path, &error), i < 8 ? 0 : -ENOSPC);
+		assert_int_equal(belay_observer_listen(observer, rooms[i].path, &error),
+			i < 8 ? 0 : -ENOSPC);
 	}
 	assert_int_equal(access(rooms[8].path, F_OK), -1);
 	for (unsigned i = 0; i < 8; i++) {
@@ -303,7 +314,8 @@ static void a_first_beat_brings_the_process_with_all_that_is_known(void **state)
 
 static void a_change_of_status_is_marked_once(void **state)
 {
-	static const enum belay_status statuses[] = { BELAY_OK, BELAY_OK, BELAY_CRITICAL, BELAY_CRITICAL, BELAY_OK };
+	static const enum belay_status statuses[] = { BELAY_OK, BELAY_OK, BELAY_CRITICAL,
+		BELAY_CRITICAL, BELAY_OK };
 	static const bool changed[] = { false, false, true, false, true };
 	struct belay_observer *observer = observer_start(&house, NULL);
 	struct puppet puppet = puppet_start(&house);
@@ -325,8 +337,8 @@ static void a_change_of_status_is_marked_once(void **state)
 
 static void quiet_observers_tell_only_beats_that_change_something(void **state)
 {
-	struct belay_observer *observer = observer_start(
-		&house, &(struct belay_observer_options){ .quiet_beats = true, .clock = test_clock });
+	struct belay_observer *observer = observer_start(&house,
+		&(struct belay_observer_options){ .quiet_beats = true, .clock = test_clock });
 	struct puppet puppet = puppet_start(&house);
 	(void)state;
 
@@ -457,10 +469,11 @@ static void all_listed_counters_keep_their_places(void **state)
 
 static void every_kind_origin_and_end_has_its_name(void **state)
 {
-	static const char *const kinds[] = { "beat", "stall", "decode", "auth-failure", "origin-conflict",
-		"namespace-conflict", "io", "ctrl-truncated", "end", "end-status", "missing", "evicted", "late" };
-	static const char *const origins[] = { "network-unverified", "socket-mode-only", "operator-attested",
-		"kernel-attested" };
+	static const char *const kinds[] = { "beat", "stall", "decode", "auth-failure",
+		"origin-conflict", "namespace-conflict", "io", "ctrl-truncated", "end",
+		"end-status", "missing", "evicted", "late" };
+	static const char *const origins[] = { "network-unverified", "socket-mode-only",
+		"operator-attested", "kernel-attested" };
 	static const char *const ends[] = { "unknown", "left", "exited", "killed" };
 	(void)state;
 
@@ -485,13 +498,16 @@ static void a_clock_that_runs_backwards_is_held_and_counted(void **state)
 	assert_int_equal(counter_of(observer, "observer_clock_regression_total", ""), regressions);
 	test_now_ns = 2 * TEST_S;
 	assert_int_equal(belay_observer_now_ns(observer), 2 * TEST_S);
-	assert_int_equal(counter_of(observer, "observer_clock_regression_total", ""), regressions + 1);
+	assert_int_equal(counter_of(observer, "observer_clock_regression_total", ""),
+		regressions + 1);
 	test_now_ns = 3 * TEST_S - 1;
 	assert_int_equal(belay_observer_now_ns(observer), 2 * TEST_S);
-	assert_int_equal(counter_of(observer, "observer_clock_regression_total", ""), regressions + 2);
+	assert_int_equal(counter_of(observer, "observer_clock_regression_total", ""),
+		regressions + 2);
 	test_now_ns = 3 * TEST_S;
 	assert_int_equal(belay_observer_now_ns(observer), 2 * TEST_S);
-	assert_int_equal(counter_of(observer, "observer_clock_regression_total", ""), regressions + 2);
+	assert_int_equal(counter_of(observer, "observer_clock_regression_total", ""),
+		regressions + 2);
 	assert_int_equal(counter_of(observer, "observer_clock_jump_forward_total", ""), 0);
 	belay_observer_free(observer);
 }

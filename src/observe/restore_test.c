@@ -270,7 +270,10 @@ static void names_stay_and_their_ordinals_are_taken(void **state)
 
 static void a_new_rule_names_the_old_process(void **state)
 {
-	static struct belay__rule rule = { .name = "ruled", .uid = -1, .exe = "*", .threshold_ns = 3 * TEST_S };
+	static struct belay__rule rule = { .name = "ruled",
+		.uid = -1,
+		.exe = "*",
+		.threshold_ns = 3 * TEST_S };
 	struct belay_observer *observer = observer_start(&house, NULL);
 	struct puppet puppet;
 	const struct belay_event *event;
@@ -302,8 +305,10 @@ static void who_finds_no_room_is_not_said_to_be_gone(void **state)
 
 	start_puppets(observer, puppets, 3);
 	count = keep_and_free(observer);
-	observer = observer_start(
-		&house, &(struct belay_observer_options){ .threshold_ms = 1000, .capacity = 2, .clock = test_clock });
+	observer = observer_start(&house,
+		&(struct belay_observer_options){ .threshold_ms = 1000,
+			.capacity = 2,
+			.clock = test_clock });
 	assert_int_equal(belay__restore(observer, kept, count), 2);
 	event_none(observer);
 	assert_int_equal(counter_of(observer, "tracker_capacity_exceeded_total", ""), 1);

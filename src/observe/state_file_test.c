@@ -27,7 +27,14 @@
 enum { CAPACITY = 8, PAGE = 4096 };
 
 /* Where the header says which of the two tables is in use. */
-enum { AT_VERSION = 8, AT_SLOT_SIZE = 12, AT_RECORD_SIZE = 16, AT_CAPACITY = 20, AT_BOOT_ID = 24, AT_IN_USE = 40 };
+enum {
+	AT_VERSION = 8,
+	AT_SLOT_SIZE = 12,
+	AT_RECORD_SIZE = 16,
+	AT_CAPACITY = 20,
+	AT_BOOT_ID = 24,
+	AT_IN_USE = 40
+};
 
 static struct house house;
 static int fds_before;
@@ -100,7 +107,8 @@ static void start_table(struct belay__state_file *ret_file, uint32_t capacity)
 
 	if (belay__state_map_take(open_state(), capacity, ret_file, &error) < 0)
 		fail_msg("%s", error.text);
-	belay__table_init(&table, capacity, belay__state_slots(ret_file), belay__state_records(ret_file), 1);
+	belay__table_init(&table, capacity, belay__state_slots(ret_file),
+		belay__state_records(ret_file), 1);
 }
 
 /* Keeps COUNT processes, numbered from FIRST. */

@@ -47,7 +47,8 @@ void house_open(struct house *house)
 	struct statfs fs;
 
 	if (base == NULL || strlen(base) > sizeof(house->dir) / 2)
-		base = statfs("/dev/shm", &fs) == 0 && fs.f_type == TMPFS_MAGIC ? "/dev/shm" : "/tmp";
+		base = statfs("/dev/shm", &fs) == 0 && fs.f_type == TMPFS_MAGIC ? "/dev/shm"
+										: "/tmp";
 	(void)snprintf(house->dir, sizeof(house->dir), "%s/belay-test-XXXXXX", base);
 	assert_non_null(mkdtemp(house->dir));
 	(void)snprintf(house->path, sizeof(house->path), "%s/beat.sock", house->dir);
@@ -91,9 +92,12 @@ uint64_t test_clock(void *data)
 	return test_now_ns;
 }
 
-struct belay_observer *observer_start(const struct house *house, const struct belay_observer_options *options)
+struct belay_observer *observer_start(const struct house *house,
+	const struct belay_observer_options *options)
 {
-	const struct belay_observer_options usual = { .threshold_ms = 1000, .capacity = 16, .clock = test_clock };
+	const struct belay_observer_options usual = { .threshold_ms = 1000,
+		.capacity = 16,
+		.clock = test_clock };
 	struct belay_observer *observer = NULL;
 	struct belay_error error = { .text = "" };
 
@@ -122,14 +126,17 @@ const struct belay_event *event_take(struct belay_observer *observer, enum belay
 	const struct belay_event *event;
 
 	/* The first call may only end the turn that the last event came from. */
-	while ((event = belay_observer_next(observer)) == NULL && (event = belay_observer_next(observer)) == NULL) {
+	while ((event = belay_observer_next(observer)) == NULL &&
+		(event = belay_observer_next(observer)) == NULL) {
 		if (belay__clock_ns(CLOCK_MONOTONIC) > give_up_ns)
-			fail_msg("no event came, where there should be \"%s\"", belay_event_kind_name(kind));
+			fail_msg("no event came, where there should be \"%s\"",
+				belay_event_kind_name(kind));
 		(void)observer_readable(observer, WAIT_MS);
 	}
 	if (event->kind != kind)
-		fail_msg("\"%s\" (pid %u, code %d) came instead of \"%s\"", belay_event_kind_name(event->kind),
-			event->pid, event->code, belay_event_kind_name(kind));
+		fail_msg("\"%s\" (pid %u, code %d) came instead of \"%s\"",
+			belay_event_kind_name(event->kind), event->pid, event->code,
+			belay_event_kind_name(kind));
 	return event;
 }
 
@@ -141,8 +148,8 @@ void event_none(struct belay_observer *observer)
 		const struct belay_event *event = belay_observer_next(observer);
 
 		if (event != NULL)
-			fail_msg("\"%s\" (pid %u, code %d) came unexpected", belay_event_kind_name(event->kind),
-				event->pid, event->code);
+			fail_msg("\"%s\" (pid %u, code %d) came unexpected",
+				belay_event_kind_name(event->kind), event->pid, event->code);
 		assert_in_range(turns, 0, 1000);
 	} while (turns++ < 1 || observer_readable(observer, 0));
 }
@@ -176,9 +183,10 @@ int fd_bound_to(const char *path, int type)
 		socklen_t len = sizeof(address), size = sizeof(int);
 		int its_type = 0;
 
-		if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.sun_family == AF_UNIX &&
-			strcmp(address.sun_path, path) == 0 &&
-			getsockopt(fd, SOL_SOCKET, SO_TYPE, &its_type, &size) == 0 && its_type == type)
+		if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 &&
+			address.sun_family == AF_UNIX && strcmp(address.sun_path, path) == 0 &&
+			getsockopt(fd, SOL_SOCKET, SO_TYPE, &its_type, &size) == 0 &&
+			its_type == type)
 			return fd;
 	}
 	fail_msg("nothing is bound to %s", path);
@@ -291,8 +299,8 @@ static pid_t start_process(unsigned long flags, pid_t set_tid)
 	return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
-bool puppet_start_with(
-	const struct house *house, unsigned long flags, int64_t uid, pid_t set_tid, struct puppet *ret_puppet)
+bool puppet_start_with(const struct house *house, unsigned long flags, int64_t uid, pid_t set_tid,
+	struct puppet *ret_puppet)
 {
 	int ends[2];
 	pid_t pid;
@@ -328,8 +336,8 @@ struct puppet puppet_start(const struct house *house)
 	return puppet;
 }
 
-static int give_order(
-	struct puppet *puppet, enum order_kind kind, int value, const void *bytes, size_t len)
+static int give_order(struct puppet *puppet, enum order_kind kind, int value, const void *bytes,
+	size_t len)
 {
 	struct order order = { .kind = (int32_t)kind, .value = value, .len = (uint32_t)len };
 	int32_t answer;

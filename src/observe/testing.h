@@ -34,7 +34,8 @@ extern uint64_t test_now_ns;
 uint64_t test_clock(void *data);
 
 /* An observer on house->path. OPTIONS NULL: 1 s threshold, 16 processes, the injected clock. */
-struct belay_observer *observer_start(const struct house *house, const struct belay_observer_options *options);
+struct belay_observer *observer_start(const struct house *house,
+	const struct belay_observer_options *options);
 
 struct puppet {
 	pid_t pid; /* 0: has been waited for */
@@ -46,8 +47,8 @@ struct puppet {
 /* Forks a puppet that speaks to house->path. */
 struct puppet puppet_start(const struct house *house);
 /* The same with FLAGS of clone(2), as user UID (-1: ours), under pid SET_TID (0: any). False: not permitted here. */
-bool puppet_start_with(
-	const struct house *house, unsigned long flags, int64_t uid, pid_t set_tid, struct puppet *ret_puppet);
+bool puppet_start_with(const struct house *house, unsigned long flags, int64_t uid, pid_t set_tid,
+	struct puppet *ret_puppet);
 
 /* Sends LEN bytes to the beat socket, with COUNT descriptors attached. 0 or a negative errno. */
 int puppet_send(struct puppet *puppet, const void *bytes, size_t len, unsigned count);

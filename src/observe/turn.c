@@ -158,6 +158,17 @@ static void notice_suspension(struct belay_observer *observer)
 	observer->suspended_ns = suspended_ns;
 }
 
+/* Since when the beats may have come that are about to be read: since the sockets were last read, but when a beat wakes us
+ * it has not waited longer than a busy host makes us wait. */
+static uint64_t arrived_after(const struct belay_observer *observer)
+{
+	uint64_t busy_ns = observer->now_ns > LATE_MIN_NS ? observer->now_ns - LATE_MIN_NS : 0;
+
+	if (observer->options.clock != NULL)
+		return observer->now_ns;
+	return observer->collecting || observer->read_ns > busy_ns ? observer->read_ns : busy_ns;
+}
+
 static bool begin_turn(struct belay_observer *observer)
 {
 	for (unsigned i = 0; i < observer->listener_count; i++)
@@ -166,7 +177,7 @@ static bool begin_turn(struct belay_observer *observer)
 	observer->wait = false;
 	read_clock(observer);
 	observer->turn_start_ns = observer->now_ns;
-	observer->arrived_after_ns = observer->collecting ? observer->read_ns : observer->now_ns;
+	observer->arrived_after_ns = arrived_after(observer);
 	notice_suspension(observer);
 	observer->phase = BELAY__PHASE_BEATS;
 	return notice_lateness(observer);
@@ -197,6 +208,7 @@ static bool refill(struct belay_observer *observer)
 		if (!listener->ready)
 			continue;
 		count = belay__receive(listener->receiver, listener->beats.fd, &observer->batch);
+		observer->read_in_turn = true;
 		observer->batch_at = 0;
 		observer->batch_count = count > 0 ? count : 0;
 		listener->drained_frames += (unsigned)observer->batch_count;
@@ -402,7 +414,9 @@ static void finish_turn(struct belay_observer *observer)
 		observer->deadline_timer.next != NULL ? observer->deadline_timer.due_ns : UINT64_MAX;
 	observer->turn_end_ns = belay__loop_now_ns(observer->loop);
 	observer->drained_all = false;
-	observer->read_ns = observer->turn_start_ns;
+	if (observer->read_in_turn)
+		observer->read_ns = observer->turn_start_ns;
+	observer->read_in_turn = false;
 	observer->phase = BELAY__PHASE_START;
 }
 

@@ -77,7 +77,8 @@ static bool hear(int client)
 	if (len <= 0)
 		return false;
 	assert((size_t)len >= sizeof(packet.head) && (size_t)len <= BELAY__HELLO_PACKET_MAX);
-	assert(packet.head.magic == BELAY__HELLO_MAGIC && packet.head.version == BELAY__HELLO_VERSION);
+	assert(packet.head.magic == BELAY__HELLO_MAGIC &&
+		packet.head.version == BELAY__HELLO_VERSION);
 	assert(packet.head.part == BELAY__HELLO_DONE || packet.head.part == BELAY__HELLO_LINES);
 	assert(packet.head.text_len == (size_t)len - sizeof(packet.head));
 	assert(packet.head.code <= 0 && packet.head.reserved == 0);
