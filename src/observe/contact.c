@@ -132,6 +132,15 @@ static bool conflict(struct belay_observer *observer, enum belay_event_kind kind
 	return true;
 }
 
+/* Whether PID's end was told already. */
+static bool end_is_told(const struct belay_observer *observer, uint32_t pid)
+{
+	for (unsigned i = 0; i < BELAY__DEPARTED_MAX; i++)
+		if (observer->departed[i].pid == pid)
+			return true;
+	return false;
+}
+
 /* A process seen for the first time, or again with an identity that was incomplete before. */
 static bool accept_unknown(
 	struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid, uint32_t uid)
@@ -146,6 +155,11 @@ static bool accept_unknown(
 	/* When it will not be let in anyway, nobody needs to know who it is. */
 	if (have_room) {
 		r = belay__identify(pid, &identity);
+		/* A beat that lay unread while nobody watched does not bring back whom nobody found any more. */
+		if (r == -ESRCH && end_is_told(observer, pid)) {
+			observer->counts[BELAY__COUNT_OUT_OF_ORDER]++;
+			return false;
+		}
 		if (r == 0)
 			describe_sender(&sender, &identity);
 		if (namespace_refused(observer, pid, identity.pid_ns)) {

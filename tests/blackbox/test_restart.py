@@ -67,6 +67,25 @@ def _(room):
     assert len(observer.ends()) == 1
 
 
+@case("a beat that lay unread when its process ended brings it back for no second end")
+def _(room):
+    room.need_tmpfs()
+    observer = Observer(room, threshold="3s", max_beat_rate=0)
+    worker = Worker(observer.socket, 0)
+    observer.events.wait("first-beat", pid=worker.pid)
+    gate = observer.gate()
+    os.kill(gate, signal.SIGSTOP)
+    assert worker.do("beat") == ["sent"]
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    os.kill(gate, signal.SIGKILL)
+    observer.events.wait("end", pid=worker.pid)
+    replaced(observer, "gate", gate)
+    other = Worker(observer.socket)
+    observer.events.wait("first-beat", pid=other.pid)
+    assert len(observer.ends()) == 1 and len(observer.events.matching("first-beat")) == 2, observer.events.seen
+
+
 @case("a gate killed again and again is replaced each time")
 def _(room):
     room.need_tmpfs()
