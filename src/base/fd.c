@@ -37,8 +37,9 @@ int belay__fd_fill_stdio(void)
 
 		if (fcntl(wanted, F_GETFD) >= 0)
 			continue;
-		/* The lowest number that is free; programs started later have it, too. */
-		fd = open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
+		/* The lowest number that is free; programs started later have it, too. For reading
+		 * only: what is written to a closed output is an error, not lost in silence. */
+		fd = open("/dev/null", O_RDONLY | O_NOCTTY | O_CLOEXEC);
 		if (fd < 0 || fcntl(fd, F_SETFD, 0) < 0)
 			return -errno;
 	}

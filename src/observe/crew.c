@@ -21,7 +21,7 @@
 /* A role that dies sooner than this after its start is given more and more time before the next. */
 #define QUICK_DEATH_NS    BELAY__NS_PER_S
 #define RESTART_FIRST_NS  (50 * BELAY__NS_PER_MS)
-#define RESTART_MOST_NS   (5 * BELAY__NS_PER_S)
+#define RESTART_MOST_NS   BELAY__NS_PER_S
 
 static const char *const role_names[BELAY__ROLE_COUNT] = {
 	[BELAY__ROLE_GATE] = "gate",
@@ -225,7 +225,7 @@ static void on_exit_of(struct belay__io *io, uint32_t events)
 {
 	struct belay__crew_member *member = io->data;
 	struct belay__parent *parent = member->parent;
-	char text[160];
+	char text[sizeof(parent->gate_death)];
 	int status;
 
 	(void)events;
@@ -245,8 +245,9 @@ static void on_exit_of(struct belay__io *io, uint32_t events)
 		return;
 	}
 	describe_death(member, status, text, sizeof(text));
+	/* Nobody is there to tell of the gate's end but its successor. */
 	if (member->role == BELAY__ROLE_GATE)
-		belay__log(BELAY__LOG_WARNING, "%s", text);
+		memcpy(parent->gate_death, text, sizeof(parent->gate_death));
 	else
 		belay__crew_note(parent, "role-ended", text);
 	restart_later(member, belay__loop_now_ns(parent->loop));
@@ -302,6 +303,8 @@ int belay__crew_start(struct belay__parent *parent, enum belay__role role, struc
 		return belay__fail(reterr, r, "cannot start the %s: %s", role_names[role], strerror(-r));
 	}
 	if (role == BELAY__ROLE_PROBER) {
+		if (member->restarts > 0)
+			belay__crew_note(parent, "role-restarted", "the prober was replaced");
 		join_prober(parent);
 		send_roles(parent);
 	}

@@ -313,7 +313,8 @@ static bool acceptable(struct belay__client *client, const struct belay__hello *
 	struct belay_observer *observer = client->door->observer;
 
 	if (len == (ssize_t)sizeof(*hello) && hello->magic == BELAY__HELLO_MAGIC &&
-		hello->version == BELAY__HELLO_VERSION && hello->name[sizeof(hello->name) - 1] == '\0' &&
+		hello->version == BELAY__HELLO_VERSION && hello->flags == 0 && hello->reserved == 0 &&
+		hello->name[sizeof(hello->name) - 1] == '\0' &&
 		may_ask(observer, hello, from))
 		return true;
 	observer->counts[BELAY__COUNT_DOOR_REFUSED]++;

@@ -47,31 +47,50 @@ static bool still_alive(int pidfd)
 	return pidfd < 0 || poll(&exit, 1, 0) == 0;
 }
 
+static int refuse(int code, const char *sentence, const char **ret_sentence)
+{
+	*ret_sentence = sentence;
+	return code;
+}
+
+/* Why /proc told nothing about a process. */
+static int refuse_unseen(int code, const char **ret_sentence)
+{
+	if (code == -ESRCH)
+		return refuse(code, "the sender or its ancestor ended before it could be looked at", ret_sentence);
+	if (code == -EMFILE || code == -ENFILE)
+		return refuse(-EBUSY, "the observer has no descriptor left to look at the sender with", ret_sentence);
+	return refuse(-EACCES, "the observer may not look at the sender", ret_sentence);
+}
+
 /* The process that the beat is for: the sender's parent, or an ancestor of the same user. Negative errno with a sentence. */
 static int find_subject(const struct belay__hello *hello, const struct belay__packet_from *from, const char **ret_sentence)
 {
 	struct belay__stat stat;
 	pid_t subject = (pid_t)hello->of;
 	uid_t uid;
+	int r;
 
-	if (from->pid <= 0 || belay__read_stat(from->pid, &stat) < 0 || !still_alive(from->pidfd)) {
-		*ret_sentence = "the sender ended before it could be looked at";
-		return -ESRCH;
-	}
+	r = from->pid <= 0 ? -ESRCH : belay__read_stat(from->pid, &stat);
+	if (r < 0 || !still_alive(from->pidfd))
+		return refuse_unseen(r < 0 ? r : -ESRCH, ret_sentence);
 	if (subject == 0)
 		subject = stat.ppid;
-	if (subject <= 1) {
-		*ret_sentence = "the sender has no parent of its own to beat for; name one with --of PID";
-		return -EPERM;
-	}
-	if (subject != stat.ppid && belay__is_ancestor(from->pid, subject) != 1) {
-		*ret_sentence = "a beat can be given for an ancestor only";
-		return -EPERM;
-	}
-	if (belay__read_uid(subject, &uid) < 0 || uid != from->uid || !still_alive(from->pidfd)) {
-		*ret_sentence = "a beat can be given for processes of the same user only";
-		return -EPERM;
-	}
+	if (subject <= 1)
+		return refuse(-EPERM,
+			hello->of != 0 ? "a beat cannot be given for that pid"
+				       : "the sender has no parent of its own to beat for; name one with --of PID",
+			ret_sentence);
+	r = subject == stat.ppid ? 1 : belay__is_ancestor(from->pid, subject);
+	if (r < 0)
+		return refuse_unseen(r, ret_sentence);
+	if (r == 0)
+		return refuse(-EPERM, "a beat can be given for an ancestor only", ret_sentence);
+	r = belay__read_uid(subject, &uid);
+	if (r < 0 || !still_alive(from->pidfd))
+		return refuse_unseen(r < 0 ? r : -ESRCH, ret_sentence);
+	if (uid != from->uid)
+		return refuse(-EPERM, "a beat can be given for processes of the same user only", ret_sentence);
 	return subject;
 }
 

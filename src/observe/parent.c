@@ -105,6 +105,7 @@ void belay__parent_gate_ready(struct belay__parent *parent, uint32_t going_on)
 	char text[256];
 
 	if (parent->announced) {
+		belay__crew_note(parent, "role-ended", parent->gate_death);
 		(void)snprintf(text, sizeof(text), "the gate was replaced; %u processes go on", going_on);
 		belay__crew_note(parent, "role-restarted", text);
 		return;

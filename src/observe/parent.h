@@ -46,6 +46,7 @@ struct belay__parent {
 	struct belay__timer deadline; /* --shutdown-after-secs, then the patience with a gate that does not end */
 	struct belay__service_manager manager;
 	struct belay__crew_member crew[BELAY__ROLE_COUNT];
+	char gate_death[160]; /* how the last gate ended, for its successor to tell */
 	bool announced; /* READY=1 was sent */
 	bool stopping, over;
 	int exit_status;

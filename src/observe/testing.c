@@ -125,9 +125,10 @@ const struct belay_event *event_take(struct belay_observer *observer, enum belay
 	uint64_t give_up_ns = belay__clock_ns(CLOCK_MONOTONIC) + WAIT_MS * BELAY__NS_PER_MS;
 	const struct belay_event *event;
 
-	/* The first call may only end the turn that the last event came from. */
-	while ((event = belay_observer_next(observer)) == NULL &&
-		(event = belay_observer_next(observer)) == NULL) {
+	for (unsigned turn = 1; (event = belay_observer_next(observer)) == NULL; turn++) {
+		/* The first turn may only be the end of that which the last event came from. */
+		if (turn == 1)
+			continue;
 		if (belay__clock_ns(CLOCK_MONOTONIC) > give_up_ns)
 			fail_msg("no event came, where there should be \"%s\"",
 				belay_event_kind_name(kind));

@@ -461,6 +461,7 @@ class Room:
         self.path = tempfile.mkdtemp(prefix="belay-bb-", dir=base)
         self.tmpfs = on_tmpfs(self.path)
         self.crash_expected = False
+        self.mounted = []
 
     def file(self, name):
         return os.path.join(self.path, name)
@@ -555,6 +556,8 @@ def _run(function, limit, output):
             if code == 0 and not room.crash_expected and re.search(r"ERROR: \w+Sanitizer|runtime error:|Assertion .* failed", text):
                 print(f"--- {name}\n{text[-6000:]}")
                 code = 1
+        for path in room.mounted:
+            libc.umount2(path.encode(), 2)  # MNT_DETACH
         shutil.rmtree(room.path, ignore_errors=True)
     sys.stdout.flush()
     os._exit(code)

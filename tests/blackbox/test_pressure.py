@@ -68,6 +68,7 @@ def tiny_disk(room, size="64k"):
     os.mkdir(path, 0o700)
     if libc.mount(b"tmpfs", path.encode(), b"tmpfs", 0, f"size={size},mode=0700".encode()) != 0:
         raise Skip("a tmpfs cannot be mounted")
+    room.mounted.append(path)
     return path
 
 

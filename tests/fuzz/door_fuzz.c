@@ -140,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	work();
 	while (hear(client))
 		work();
-	client = belay__close(client);
+	belay__close(TAKE_FD(client));
 	work();
 	belay__table_check(&observer->table);
 	return 0;
