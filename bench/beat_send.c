@@ -1,8 +1,9 @@
 /* beat_send.c - what a beat costs beside the bare system call that it stands on
  *
- * Batches of clock_gettime() + send(2) of 32 bytes and batches of belay_beat() take turns, so that whatever else the
- * machine does meets both. Each batch is small enough for the shortest kernel queue (11 datagrams) and drained, untimed,
- * before the next. Prints one line of JSON; the ratios are what counts.
+ * Batches of clock_gettime() + send(2) of 32 bytes and batches of belay_beat() take turns, so that
+ * whatever else the machine does meets both. Each batch is small enough for the shortest kernel
+ * queue (11 datagrams) and drained, untimed, before the next. Prints one line of JSON; the ratios
+ * are what counts.
  *
  * Usage: bench-beat-send [SAMPLES]
  */

@@ -1,4 +1,5 @@
-/* common.h - what the measuring programs share: ends on errors, percentiles, a CPU to stay on, sockets to a path */
+/* common.h - what the measuring programs share: ends on errors, percentiles, a CPU to stay on,
+ * sockets to a path */
 #pragma once
 
 #include <sched.h>

@@ -1,8 +1,9 @@
 /* ends.c - how long it takes from a kill until the end is written to the event file
  *
- * Processes are started and killed one by one: one that beats to the observer at SOCKET, whose events go to EVENTS, and one
- * that a bare harness watches (epoll_wait on its pidfd, then one write to a file), in turns. This program sleeps meanwhile
- * until inotify says that the file was written. With `busy`, every CPU has something else to do.
+ * Processes are started and killed one by one: one that beats to the observer at SOCKET, whose
+ * events go to EVENTS, and one that a bare harness watches (epoll_wait on its pidfd, then one write
+ * to a file), in turns. This program sleeps meanwhile until inotify says that the file was written.
+ * With `busy`, every CPU has something else to do.
  *
  * Usage: bench-ends SOCKET EVENTS BARE-FILE COUNT [busy]
  */

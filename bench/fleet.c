@@ -2,8 +2,8 @@
  *
  * Usage: bench-fleet SOCKET beat|bare COUNT SECONDS
  *
- * Prints one line when all have sent their first beat, and at the end how many beats were sent and how many were not. With
- * `bare`, a beat is a clock read and a send of 32 bytes.
+ * Prints one line when all have sent their first beat, and at the end how many beats were sent and
+ * how many were not. With `bare`, a beat is a clock read and a send of 32 bytes.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,12 +1,14 @@
-/* gate.c - what an accepted beat costs the observer, beside reading the same datagrams and nothing else
+/* gate.c - what an accepted beat costs the observer, beside reading the same datagrams and nothing
+ * else
  *
- * One socket is filled with beats of many processes and emptied in turns: by the observer's own turn (receive, decode, admit,
- * track), and by bare recvmmsg(2) of 64 with credentials. What is counted is CPU time of this thread. The processes are made
- * up: they are put into the table beforehand, and between receiving and admitting the kernel's pid, which is that of this
- * program, is replaced by the one in the frame (the linker puts __wrap_belay__receive() in between).
+ * One socket is filled with beats of many processes and emptied in turns: by the observer's own
+ * turn (receive, decode, admit, track), and by bare recvmmsg(2) of 64 with credentials. What is
+ * counted is CPU time of this thread. The processes are made up: they are put into the table
+ * beforehand, and between receiving and admitting the kernel's pid, which is that of this program,
+ * is replaced by the one in the frame (the linker puts __wrap_belay__receive() in between).
  *
- * Run it where net.unix.max_dgram_qlen is at least 4,096, such as in a network namespace of its own, and as root, because one
- * sender's buffer holds 278 datagrams otherwise.
+ * Run it where net.unix.max_dgram_qlen is at least 4,096, such as in a network namespace of its
+ * own, and as root, because one sender's buffer holds 278 datagrams otherwise.
  *
  * Usage: bench-gate DIRECTORY PROCESSES
  */

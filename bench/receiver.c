@@ -1,4 +1,5 @@
-/* receiver.c - the floor of every observer: wait in epoll_wait, read what is there with credentials, count, wait again
+/* receiver.c - the floor of every observer: wait in epoll_wait, read what is there with
+ * credentials, count, wait again
  *
  * It decodes nothing and knows nobody. Ends on SIGTERM, having printed how many datagrams came.
  *

@@ -1,8 +1,9 @@
 /* sender_cost.c - what a beat costs its sender, by how the receiver sleeps
  *
- * Beats a thousand times a second in turns to the observer at OURS, which collects on a tick by then, and to a receiver at
- * FLOOR, which is woken by each. The sender has slept before each beat, as real ones have. Beside both, what cannot be less: a
- * bare send, after the same sleep, to a socket where nobody waits.
+ * Beats a thousand times a second in turns to the observer at OURS, which collects on a tick by
+ * then, and to a receiver at FLOOR, which is woken by each. The sender has slept before each beat,
+ * as real ones have. Beside both, what cannot be less: a bare send, after the same sleep, to a
+ * socket where nobody waits.
  *
  * Usage: bench-sender-cost OURS FLOOR [SAMPLES]
  */

@@ -1,8 +1,8 @@
 /* silence.c - processes that fall silent again and again, and say when
  *
- * Each beats a few times and is then silent for a while, ROUNDS times, all independently. For each silence one line is
- * printed: pid, nonce of the last beat, and when that was sent (CLOCK_REALTIME, ns). What the observer told of it is
- * compared with that by whoever reads it.
+ * Each beats a few times and is then silent for a while, ROUNDS times, all independently. For each
+ * silence one line is printed: pid, nonce of the last beat, and when that was sent (CLOCK_REALTIME,
+ * ns). What the observer told of it is compared with that by whoever reads it.
  *
  * Usage: bench-silence SOCKET PROCESSES ROUNDS SILENCE-MS
  */

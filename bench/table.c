@@ -1,10 +1,11 @@
 /* table.c - what it costs to find a process and note its beat, against touching its line alone
  *
- * Floor and subject do the same read-modify-write on the same 64-byte lines in the same random order, drawn beforehand; the
- * floor knows each line's number, the subject only the pid. Rounds of both are interleaved and counted in CPU time of this
- * thread; what is printed are medians, one JSON object a line. Beside them: finding by probing alone (a pid whose hint
- * is another's), and all of belay__track(), which touches four more lines (record, neighbours, list's end), beat by beat and
- * with a batch of beats prefetched.
+ * Floor and subject do the same read-modify-write on the same 64-byte lines in the same random
+ * order, drawn beforehand; the floor knows each line's number, the subject only the pid. Rounds of
+ * both are interleaved and counted in CPU time of this thread; what is printed are medians, one
+ * JSON object a line. Beside them: finding by probing alone (a pid whose hint is another's), and
+ * all of belay__track(), which touches four more lines (record, neighbours, list's end), beat by
+ * beat and with a batch of beats prefetched.
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -136,7 +137,8 @@ static void *lines(size_t size)
 	return memory;
 }
 
-/* ENTRIES processes whose pids lie up to GAP apart, as the kernel numbers them when others start in between. */
+/* ENTRIES processes whose pids lie up to GAP apart, as the kernel numbers them when others start in
+ * between. */
 static uint8_t fill(uint32_t entries, uint32_t gap)
 {
 	static uint32_t pids[BELAY__CAPACITY_MAX];

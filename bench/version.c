@@ -1,7 +1,8 @@
-/* version.c - what `belay version` costs beside an empty C program: from the spawn to the end, and in CPU time
+/* version.c - what `belay version` costs beside an empty C program: from the spawn to the end, and
+ * in CPU time
  *
- * Both are started in turns on one CPU, so that whatever else the machine does meets both. Prints one line of JSON; the ratios are
- * what counts.
+ * Both are started in turns on one CPU, so that whatever else the machine does meets both. Prints
+ * one line of JSON; the ratios are what counts.
  *
  * Usage: bench-version BELAY EMPTY [SAMPLES]
  */

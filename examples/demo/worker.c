@@ -26,7 +26,8 @@ static void *take_stock_then_orders(void *unused)
 	return unused;
 }
 
-/* The classic: each thread holds what the other waits for. Nothing crashes, no CPU is used, and nothing ever happens again. */
+/* The classic: each thread holds what the other waits for. Nothing crashes, no CPU is used, and
+ * nothing ever happens again. */
 static void deadlock(void)
 {
 	pthread_t other;

@@ -29,8 +29,8 @@ static inline void belay__closep(int *fd)
 /* Makes FD non-blocking. Returns 0 or a negative errno. */
 int belay__fd_nonblock(int fd);
 
-/* Opens /dev/null in the place of each of 0, 1 and 2 that is closed: for the beginning of main(), so
- * that no socket becomes the standard error that lines are logged to. 0 or a negative errno. */
+/* Opens /dev/null in the place of each of 0, 1 and 2 that is closed: for the beginning of main(),
+ * so that no socket becomes the standard error that lines are logged to. 0 or a negative errno. */
 int belay__fd_fill_stdio(void);
 
 /* Raises RLIMIT_NOFILE's soft limit to its hard limit. Returns the limit that is in force now. */

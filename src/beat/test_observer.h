@@ -1,4 +1,5 @@
-/* test_observer.h - for tests: a directory of its own with a bound datagram socket in it, and its door
+/* test_observer.h - for tests: a directory of its own with a bound datagram socket in it, and its
+ * door
  *
  * Failures end the test (cmocka's assertions).
  */

@@ -41,7 +41,8 @@ static int connect_door(const char *socket, uint64_t deadline_ns)
 	return r < 0 ? r : belay__packet_connect(door, deadline_ns);
 }
 
-/* The failure that counts when several paths were tried: one that an observer is behind, otherwise the first. */
+/* The failure that counts when several paths were tried: one that an observer is behind, otherwise
+ * the first. */
 static int worse(int a, int b)
 {
 	if (a == -EACCES || a == -EPERM)

@@ -1,7 +1,8 @@
 /* ask.h - asking an observer at its door (wire/hello.h)
  *
- * An observer is found by its socket's path: the one given, or the first default path whose door is open. What comes back is not
- * trusted: every packet is checked, an answer is bounded in bytes, each packet and the whole have a deadline.
+ * An observer is found by its socket's path: the one given, or the first default path whose door is
+ * open. What comes back is not trusted: every packet is checked, an answer is bounded in bytes,
+ * each packet and the whole have a deadline.
  */
 #pragma once
 
@@ -32,8 +33,9 @@ struct belay__answer {
 	size_t len;
 };
 
-/* Connects to the observer at SOCKET, or, when that is "", to the first default one, until DEADLINE_NS (CLOCK_MONOTONIC). 0, or a
- * negative errno with a sentence: -ENOENT, -ECONNREFUSED, -ETIMEDOUT (nobody there), -EACCES (not for us). */
+/* Connects to the observer at SOCKET, or, when that is "", to the first default one, until
+ * DEADLINE_NS (CLOCK_MONOTONIC). 0, or a negative errno with a sentence: -ENOENT, -ECONNREFUSED,
+ * -ETIMEDOUT (nobody there), -EACCES (not for us). */
 int belay__ask_open(struct belay__ask *ask, const char *socket, uint64_t deadline_ns,
 	struct belay_error *reterr);
 void belay__ask_close(struct belay__ask *ask);
@@ -42,19 +44,21 @@ void belay__ask_close(struct belay__ask *ask);
 int belay__ask_say(struct belay__ask *ask, const struct belay__hello *hello,
 	struct belay_error *reterr);
 
-/* Waits for the next packet. 0, or a negative errno with a sentence: -ETIMEDOUT, -ECONNRESET (the observer hung up), -EPROTO (not an
- * answer), -EPROTONOSUPPORT (another version). */
+/* Waits for the next packet. 0, or a negative errno with a sentence: -ETIMEDOUT, -ECONNRESET (the
+ * observer hung up), -EPROTO (not an answer), -EPROTONOSUPPORT (another version). */
 int belay__ask_hear(struct belay__ask *ask, uint64_t deadline_ns, struct belay__answer *ret_answer,
 	struct belay_error *reterr);
 
-/* Calls EACH with every line of a LINES packet, without its newline. 0 or the negative errno with which EACH ended it. */
+/* Calls EACH with every line of a LINES packet, without its newline. 0 or the negative errno with
+ * which EACH ended it. */
 int belay__answer_lines(const struct belay__answer *answer,
 	int (*each)(void *data, const char *line, size_t len, struct belay_error *reterr),
 	void *data, struct belay_error *reterr);
 
-/* Sends a request of TYPE about NAME on an open connection and hears its whole answer; EACH is called with every line, without its
- * newline, and ends the asking by a negative errno with a sentence. 0; the code of the answer with the observer's sentence; or what
- * belay__ask_hear() or EACH returned. */
+/* Sends a request of TYPE about NAME on an open connection and hears its whole answer; EACH is
+ * called with every line, without its newline, and ends the asking by a negative errno with a
+ * sentence. 0; the code of the answer with the observer's sentence; or what belay__ask_hear() or
+ * EACH returned. */
 int belay__ask_lines(struct belay__ask *ask, enum belay__hello_type type, const char *name,
 	int (*each)(void *data, const char *line, size_t len, struct belay_error *reterr),
 	void *data, struct belay_error *reterr);

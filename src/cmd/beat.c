@@ -1,6 +1,7 @@
 /* belay beat: a beat for a shell script, a cron job, or whatever else cannot link a library
  *
- * It travels over the door, because on the beat socket the kernel would name this short-lived process as its sender.
+ * It travels over the door, because on the beat socket the kernel would name this short-lived
+ * process as its sender.
  */
 
 #include <errno.h>
@@ -50,7 +51,8 @@ static const struct belay__option table[] = {
 };
 /* clang-format on */
 
-/* Beats and waits for the answer. When the observer heard the beat and did not want it, *ret_refused is set. */
+/* Beats and waits for the answer. When the observer heard the beat and did not want it,
+ * *ret_refused is set. */
 static int beat(const char *socket, const struct belay__hello *hello, bool *ret_refused,
 	struct belay_error *reterr)
 {

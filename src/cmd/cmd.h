@@ -1,7 +1,8 @@
 /* cmd.h - what the subcommands of belay share
  *
- * A subcommand is one file and one struct belay__command: its rows are what its parser, its help, the shell's completion and its
- * manual page's test read. It prints data on stdout, talk on stderr, and returns an exit code.
+ * A subcommand is one file and one struct belay__command: its rows are what its parser, its help,
+ * the shell's completion and its manual page's test read. It prints data on stdout, talk on stderr,
+ * and returns an exit code.
  */
 #pragma once
 
@@ -48,9 +49,10 @@ const struct belay__command *belay__command_find(const char *name);
 /* Runs the command line of `belay`; returns its exit code. */
 int belay__belay(int argc, char **argv);
 
-/* Reads argv by the command's rows. Returns how many words are left in argv[1...]; or -1 when nothing is left to do, because
- * help was asked for and printed, or because the line is wrong, which was said: *ret_exit is the exit code then. More than
- * MAX_WORDS words are wrong. SEEN as in belay__options_parse(). */
+/* Reads argv by the command's rows. Returns how many words are left in argv[1...]; or -1 when
+ * nothing is left to do, because help was asked for and printed, or because the line is wrong,
+ * which was said: *ret_exit is the exit code then. More than MAX_WORDS words are wrong. SEEN as in
+ * belay__options_parse(). */
 int belay__command_parse(const struct belay__command *command, void *options, int argc, char **argv,
 	int max_words, bool *seen, int *ret_exit);
 
@@ -66,7 +68,8 @@ __attribute__((format(printf, 1, 2))) void belay__complain(const char *format, .
 /* Complains with ERROR's sentence; returns the exit code that belongs to its code. */
 int belay__complain_error(const struct belay_error *error);
 
-/* Rows that many commands have. TYPE is the command's options struct with the members `help`, `json`, `socket`. */
+/* Rows that many commands have. TYPE is the command's options struct with the members `help`,
+ * `json`, `socket`. */
 /* clang-format off */
 #define BELAY__ROW_HELP(type_) \
 	{ .name = "help", .letter = 'h', .kind = BELAY__OPTION_FLAG, .offset = offsetof(type_, help), \

@@ -1,4 +1,5 @@
-/* What belay doctor looks at on the host: the kernel's features, limits, and what may be seen of processes. */
+/* What belay doctor looks at on the host: the kernel's features, limits, and what may be seen of
+ * processes. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +51,8 @@ static bool has_passrights(void)
 	return has_socket_option(SO_PASSRIGHTS);
 }
 
-/* Whether the kernel still tells how a child ended after it was reaped: asked about a child of our own that exits with 7. */
+/* Whether the kernel still tells how a child ended after it was reaped: asked about a child of our
+ * own that exits with 7. */
 static bool tells_exits(void)
 {
 	struct belay__pidfd_info info = { .mask = BELAY__PIDFD_INFO_EXIT };

@@ -35,7 +35,8 @@ static const struct belay__option table[] = {
 };
 /* clang-format on */
 
-/* Where events are kept when no observer says so: as `belay observe` with the same options would find it. */
+/* Where events are kept when no observer says so: as `belay observe` with the same options would
+ * find it. */
 static int path_without_observer(const struct options *options, char *path, size_t size)
 {
 	const char *socket = options->socket, *chosen = getenv("BELAY_SOCKET");
@@ -45,8 +46,8 @@ static int path_without_observer(const struct options *options, char *path, size
 	return belay__events_path(options->events, socket, socket[0] == '\0', path, size);
 }
 
-/* Finds the observer, and where events are kept. 0 with ASK open when one answered. An absent observer is a failure only for those
- * who need one. */
+/* Finds the observer, and where events are kept. 0 with ASK open when one answered. An absent
+ * observer is a failure only for those who need one. */
 static int find(const struct options *options, struct belay__ask *ask, struct belay__events *events,
 	struct belay_error *reterr)
 {
@@ -65,7 +66,8 @@ static int find(const struct options *options, struct belay__ask *ask, struct be
 	return r;
 }
 
-/* Shows the last events that are kept. Having none is fine as long as an observer is there to make some. */
+/* Shows the last events that are kept. Having none is fine as long as an observer is there to make
+ * some. */
 static int show_kept(struct belay__events *events, const struct options *options,
 	const struct belay_error *absent)
 {

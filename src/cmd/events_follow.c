@@ -9,7 +9,8 @@
 
 /* How often a new observer is looked for. */
 #define RETRY_NS (200 * BELAY__NS_PER_MS)
-/* Between reading the file and being heard by the observer an event can pass by; one more look finds it. */
+/* Between reading the file and being heard by the observer an event can pass by; one more look
+ * finds it. */
 #define SECOND_LOOK_NS (500 * BELAY__NS_PER_MS)
 #define QUIET_NS       (3600 * BELAY__NS_PER_S)
 /* As many missed events are looked for in the file. */
@@ -73,14 +74,16 @@ static int listen_to(struct belay__events *events, struct belay__ask *ask,
 	}
 }
 
-/* Waits for the next observer and subscribes. 0, or a negative errno with a sentence when one is there but cannot be asked. */
+/* Waits for the next observer and subscribes. 0, or a negative errno with a sentence when one is
+ * there but cannot be asked. */
 static int find_next(struct belay__ask *ask, const char *socket, struct belay_error *reterr)
 {
 	for (;;) {
 		const struct timespec retry = belay__timespec(RETRY_NS);
 		int r;
 
-		/* Before the first attempt, too: one that hangs up on us at once is not to be besieged. */
+		/* Before the first attempt, too: one that hangs up on us at once is not to be
+		 * besieged. */
 		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &retry, NULL);
 		r = belay__ask_open(ask, socket,
 			belay__clock_ns(CLOCK_MONOTONIC) + BELAY__ASK_PACKET_NS, reterr);

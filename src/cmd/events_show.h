@@ -24,5 +24,6 @@ bool belay__events_show(struct belay__events *events, const char *line, size_t l
 /* Whether LINE is an event with at least one unseen before it. */
 bool belay__events_gap(const struct belay__events *events, const char *line, size_t len);
 
-/* Shows the last COUNT events that are kept; with fresh_only those of them that are new. How many were read, or a negative errno. */
+/* Shows the last COUNT events that are kept; with fresh_only those of them that are new. How many
+ * were read, or a negative errno. */
 int64_t belay__events_tail(struct belay__events *events, uint64_t count);

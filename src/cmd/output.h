@@ -13,7 +13,8 @@ struct belay__output {
 	char bytes[BELAY__OUTPUT_SIZE];
 };
 
-/* Starts writing to FD (borrowed). A reader that has gone away is an error like any other: SIGPIPE is ignored from here on. */
+/* Starts writing to FD (borrowed). A reader that has gone away is an error like any other: SIGPIPE
+ * is ignored from here on. */
 void belay__output_start(struct belay__output *output, int fd);
 
 void belay__output_add_bytes(struct belay__output *output, const char *bytes, size_t len);

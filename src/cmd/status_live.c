@@ -10,7 +10,8 @@
 #include "cmd/cmd.h"
 #include "export/visible.h"
 
-/* While a table is drawn, long lines are cut at the edge instead of going on below, so that lines can be counted. */
+/* While a table is drawn, long lines are cut at the edge instead of going on below, so that lines
+ * can be counted. */
 #define WRAP_OFF "\033[?7l"
 #define WRAP_ON  "\033[?7h"
 
@@ -35,7 +36,8 @@ static int ask_once(struct belay__status *status, const char *socket, const char
 	return r;
 }
 
-/* Draws over the LINES lines drawn before; returns how many there are now. ERROR is NULL when STATUS is fresh. */
+/* Draws over the LINES lines drawn before; returns how many there are now. ERROR is NULL when
+ * STATUS is fresh. */
 static size_t draw(const struct belay__status *status, const struct belay_error *error,
 	size_t lines, const struct belay__status_look *look, struct belay__output *output)
 {

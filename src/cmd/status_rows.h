@@ -41,12 +41,14 @@ struct belay__status {
 	size_t count, room;
 };
 
-/* Asks the observer on ASK about SELECTION ("": all) and fills STATUS, which starts as all zeroes or holds a former answer, with
- * rows sorted by name, then pid. No row at all is no failure. 0 or a negative errno with a sentence. */
+/* Asks the observer on ASK about SELECTION ("": all) and fills STATUS, which starts as all zeroes
+ * or holds a former answer, with rows sorted by name, then pid. No row at all is no failure. 0 or a
+ * negative errno with a sentence. */
 int belay__status_ask(struct belay__status *status, struct belay__ask *ask, const char *selection,
 	struct belay_error *reterr);
 void belay__status_free(struct belay__status *status);
 
-/* The exit code: 0 all healthy, 1 somebody is not; and when somebody was asked for by name: 3 nobody of that name beats, 4 nobody of
- * that name is known. Those that ended concern only who asks for them. */
+/* The exit code: 0 all healthy, 1 somebody is not; and when somebody was asked for by name: 3
+ * nobody of that name beats, 4 nobody of that name is known. Those that ended concern only who asks
+ * for them. */
 int belay__status_exit(const struct belay__status *status, bool named);

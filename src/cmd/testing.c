@@ -65,7 +65,8 @@ void test_door_done(struct test_door *door)
 
 	test_door_shut(door);
 	(void)snprintf(command, sizeof(command), "rm -rf %s", door->directory);
-	/* A test's own directory, whose name is known to be harmless. NOLINTNEXTLINE(cert-env33-c) */
+	/* A test's own directory, whose name is known to be harmless.
+	 * NOLINTNEXTLINE(cert-env33-c) */
 	assert_int_equal(system(command), 0);
 }
 

@@ -43,8 +43,8 @@ struct test_answer {
 	int out_fd; /* the child's standard output; 0: it is captured */
 };
 
-/* Runs `belay WORDS...` (NULL-terminated) in a child with BELAY_SOCKET set to the door's, answers what it asks, and waits for its end;
- * a child that takes longer than 30 s fails the test. */
+/* Runs `belay WORDS...` (NULL-terminated) in a child with BELAY_SOCKET set to the door's, answers
+ * what it asks, and waits for its end; a child that takes longer than 30 s fails the test. */
 void test_run(struct test_run *run, struct test_door *door, const struct test_answer *how,
 	const char *const *words);
 

@@ -270,5 +270,8 @@ void belay__unbind(struct belay__bound *bound)
 		(void)unlink(bound->path);
 	bound->ino = 0;
 	bound->fd = belay__close(bound->fd);
+	/* A child that was forked since has the lock's descriptor, too. */
+	if (bound->lock_fd >= 0)
+		(void)flock(bound->lock_fd, LOCK_UN);
 	bound->lock_fd = belay__close(bound->lock_fd);
 }

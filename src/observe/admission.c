@@ -1,4 +1,5 @@
-/* Deciding about one datagram: the cheapest check first, each refusal a counter (heartbeat-system, section 4). */
+/* Deciding about one datagram: the cheapest check first, each refusal a counter (heartbeat-system,
+ * section 4). */
 
 #include <errno.h>
 #include <signal.h>
@@ -20,14 +21,15 @@ static const enum belay__counter decode_counter[BELAY_DECODE_CLASSES] = {
 	[BELAY_BAD_NONCE] = BELAY__COUNT_BAD_NONCE,
 };
 
-/* What was refused pays for the work it made, too: a flood of garbage cannot cost more than a flood of beats. */
+/* What was refused pays for the work it made, too: a flood of garbage cannot cost more than a flood
+ * of beats. */
 static void pay(struct belay_observer *observer)
 {
 	(void)belay__bucket_take(&observer->bucket, observer->now_ns);
 }
 
-static struct belay_event *refuse(
-	struct belay_observer *observer, enum belay_event_kind kind, enum belay__counter counter)
+static struct belay_event *refuse(struct belay_observer *observer, enum belay_event_kind kind,
+	enum belay__counter counter)
 {
 	observer->counts[counter]++;
 	pay(observer);
@@ -43,7 +45,8 @@ static bool refuse_datagram(struct belay_observer *observer, const struct belay_
 		pay(observer);
 		return false;
 	case BELAY__ARRIVED_CUT:
-		refuse(observer, BELAY_EVENT_CTRL_TRUNCATED, BELAY__COUNT_CTRL_TRUNCATED)->code = -EBADMSG;
+		refuse(observer, BELAY_EVENT_CTRL_TRUNCATED, BELAY__COUNT_CTRL_TRUNCATED)->code =
+			-EBADMSG;
 		return true;
 	case BELAY__ARRIVED_NOBODY:
 		refuse(observer, BELAY_EVENT_IO, BELAY__COUNT_IO_ERRORS)->code = -ENODATA;
@@ -67,7 +70,8 @@ static bool refuse_foreign(struct belay_observer *observer, const struct belay__
 static bool refuse_decode(struct belay_observer *observer, const struct belay__datagram *datagram,
 	const struct belay_decode_error *error)
 {
-	struct belay_event *event = refuse(observer, BELAY_EVENT_DECODE, decode_counter[error->class_]);
+	struct belay_event *event = refuse(observer, BELAY_EVENT_DECODE,
+		decode_counter[error->class_]);
 
 	event->decode = *error;
 	event->pid = (uint32_t)datagram->pid;
@@ -78,7 +82,8 @@ static bool refuse_decode(struct belay_observer *observer, const struct belay__d
 static bool refuse_claim(struct belay_observer *observer, const struct belay__datagram *datagram,
 	const struct belay_frame *frame)
 {
-	enum belay__counter why = datagram->pid == 0 ? BELAY__COUNT_PID_UNATTESTED : BELAY__COUNT_AUTH_FAILURES;
+	enum belay__counter why = datagram->pid == 0 ? BELAY__COUNT_PID_UNATTESTED
+						     : BELAY__COUNT_AUTH_FAILURES;
 	struct belay_event *event = refuse(observer, BELAY_EVENT_AUTH_FAILURE, why);
 
 	event->pid = frame->pid;
@@ -97,7 +102,8 @@ static bool claim_is_inner(struct belay_observer *observer, uint32_t pid, uint32
 		return false;
 	slot = belay__table_find(&observer->table, pid);
 	if (slot != BELAY__NO_SLOT && observer->table.slots[slot].record != BELAY__NO_RECORD)
-		return observer->table.records[observer->table.slots[slot].record].inner_pid == claimed;
+		return observer->table.records[observer->table.slots[slot].record].inner_pid ==
+			claimed;
 	return belay__read_inner_pid((pid_t)pid, &inner) == 0 && (uint32_t)inner == claimed;
 }
 
@@ -119,14 +125,15 @@ static bool is_last_word(const struct belay__slot *slot, const struct belay_fram
 	return frame->nonce == BELAY_NONCE_TERMINAL && !(slot->flags & BELAY__SLOT_TERMINAL);
 }
 
-/* Charges the process's rate for a beat. Beats of one batch may have waited for a tick, so they are charged as if they
- * had come evenly since the sockets were read before. */
+/* Charges the process's rate for a beat. Beats of one batch may have waited for a tick, so they are
+ * charged as if they had come evenly since the sockets were read before. */
 static bool pay_rate(const struct belay_observer *observer, struct belay__record *record)
 {
 	uint64_t from_ns = observer->arrived_after_ns > observer->interval_ns
 		? observer->arrived_after_ns - observer->interval_ns
 		: 0;
-	uint64_t paid_ns = (record->paid_ns > from_ns ? record->paid_ns : from_ns) + observer->interval_ns;
+	uint64_t paid_ns = (record->paid_ns > from_ns ? record->paid_ns : from_ns) +
+		observer->interval_ns;
 
 	if (paid_ns > observer->now_ns)
 		return false;
@@ -134,16 +141,18 @@ static bool pay_rate(const struct belay_observer *observer, struct belay__record
 	return true;
 }
 
-/* The last word always passes, and so does, once a second, a beat that may complete the sender's identity. */
-static bool within_rate(
-	struct belay_observer *observer, const struct belay__slot *slot, const struct belay_frame *frame)
+/* The last word always passes, and so does, once a second, a beat that may complete the sender's
+ * identity. */
+static bool within_rate(struct belay_observer *observer, const struct belay__slot *slot,
+	const struct belay_frame *frame)
 {
 	if (observer->interval_ns == 0 || pay_rate(observer, &observer->table.records[slot->record]))
 		return true;
 	return is_last_word(slot, frame) || belay__may_complete(observer, slot);
 }
 
-static bool admit_by_rates(struct belay_observer *observer, uint32_t pid, const struct belay_frame *frame)
+static bool admit_by_rates(struct belay_observer *observer, uint32_t pid,
+	const struct belay_frame *frame)
 {
 	uint32_t slot = belay__table_find(&observer->table, pid);
 	bool last_word = false;

@@ -14,8 +14,10 @@ static void warn_about_queue(const struct belay__parent *parent)
 	if (parent->queue_frames >= SMALL_QUEUE)
 		return;
 	belay__log(BELAY__LOG_WARNING,
-		"the kernel queues only %d beats here (net.unix.max_dgram_qlen): more processes than that may lose beats "
-		"when they beat at once; raise it with --dgram-qlen 512 or sysctl net.unix.max_dgram_qlen=512",
+		"the kernel queues only %d beats here (net.unix.max_dgram_qlen): more processes "
+		"than that may lose beats "
+		"when they beat at once; raise it with --dgram-qlen 512 or sysctl "
+		"net.unix.max_dgram_qlen=512",
 		parent->queue_frames);
 }
 
@@ -35,12 +37,13 @@ void belay__banner(const struct belay__parent *parent, uint32_t going_on)
 		"threshold  %s\n"
 		"room       %llu processes; %d beats at once\n"
 		"events     %s\n",
-		options->socket, buffer, (unsigned long long)options->capacity, parent->queue_frames,
-		parent->events_wanted ? options->events : "not kept");
+		options->socket, buffer, (unsigned long long)options->capacity,
+		parent->queue_frames, parent->events_wanted ? options->events : "not kept");
 	if (going_on > 0)
 		(void)fprintf(stderr, "%u processes go on from before\n", going_on);
 	else if (parent->socket_is_default)
 		(void)fprintf(stderr, "nobody beats yet; try: belay beat demo --of $$\n");
 	else
-		(void)fprintf(stderr, "nobody beats yet; try: belay beat demo --of $$ --socket %s\n", options->socket);
+		(void)fprintf(stderr, "nobody beats yet; try: belay beat demo --of $$ --socket %s\n",
+			options->socket);
 }

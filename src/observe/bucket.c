@@ -25,7 +25,8 @@ static void refill(struct belay__bucket *bucket, uint64_t elapsed_ns)
 {
 	uint64_t gain, added_milli;
 
-	/* A gain too large to count is 18 thousand million tokens: it fills any bucket worth the name. */
+	/* A gain too large to count is 18 thousand million tokens: it fills any bucket worth the
+	 * name. */
 	if (__builtin_mul_overflow(elapsed_ns, bucket->per_second, &gain) ||
 		__builtin_add_overflow(gain, bucket->remainder, &gain)) {
 		fill(bucket);

@@ -1,4 +1,5 @@
-/* bucket.h - a token bucket in integers (heartbeat-system, section 4: milli-tokens with remainder) */
+/* bucket.h - a token bucket in integers (heartbeat-system, section 4: milli-tokens with
+ * remainder) */
 #pragma once
 
 #include <stdbool.h>
@@ -12,7 +13,8 @@ struct belay__bucket {
 };
 
 /* A full bucket of BURST tokens that gains PER_SECOND. Either 0 turns it off. */
-void belay__bucket_init(struct belay__bucket *bucket, uint64_t per_second, uint64_t burst, uint64_t now_ns);
+void belay__bucket_init(struct belay__bucket *bucket, uint64_t per_second, uint64_t burst,
+	uint64_t now_ns);
 
 /* Takes one token at NOW_NS. False: there is none. */
 bool belay__bucket_take(struct belay__bucket *bucket, uint64_t now_ns);

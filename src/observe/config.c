@@ -15,7 +15,8 @@
 
 #define SYSTEM_DIR "/etc/belay"
 
-/* A configuration in the making: too large for the stack, and given to the caller only when all of it is good. */
+/* A configuration in the making: too large for the stack, and given to the caller only when all of
+ * it is good. */
 struct loading {
 	struct belay__observe_config config;
 	struct belay__config_sources sources;
@@ -34,7 +35,8 @@ void belay__config_note(struct belay__config_sources *sources, size_t index, con
 	}
 }
 
-/* Reads argv into OPTIONS. The parser moves words about, and argv is wanted again at the next reload: hence a copy. */
+/* Reads argv into OPTIONS. The parser moves words about, and argv is wanted again at the next
+ * reload: hence a copy. */
 static int read_flags(int argc, char *const *argv, struct belay__observe_options *options,
 	bool *seen, struct belay_error *reterr)
 {

@@ -16,8 +16,9 @@
 /* Of a longer path only the end is shown, so that line and reason still fit behind it. */
 #define NAME_SHOWN 112
 
-/* A file while it is read. inih takes keys and values apart; lines, sections and comments are taken apart here, because
- * inih cuts a section's name at 50 bytes, splits long lines, joins indented ones, and never tells of an empty section. */
+/* A file while it is read. inih takes keys and values apart; lines, sections and comments are taken
+ * apart here, because inih cuts a section's name at 50 bytes, splits long lines, joins indented
+ * ones, and never tells of an empty section. */
 struct file {
 	int fd;
 	const char *name;
@@ -71,7 +72,8 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* Reads a line without its end (LF or CR LF) into LINE. Its length, -ENODATA at the end of the file, or a fault. */
+/* Reads a line without its end (LF or CR LF) into LINE. Its length, -ENODATA at the end of the
+ * file, or a fault. */
 static int read_line(struct file *file, char *line, size_t size)
 {
 	size_t len = 0;
@@ -96,7 +98,8 @@ static int read_line(struct file *file, char *line, size_t size)
 	return file->failed < 0 ? file->failed : (int)len;
 }
 
-/* Takes off the spaces around LINE and its comment: from a ';' or '#' that begins the line or follows a space. */
+/* Takes off the spaces around LINE and its comment: from a ';' or '#' that begins the line or
+ * follows a space. */
 static char *strip(char *line)
 {
 	size_t len = 0;
@@ -185,8 +188,8 @@ static int enter_section(struct file *file, char *line)
 	return file->rule == NULL ? file->failed : 0;
 }
 
-/* inih's fgets(): the next line that may hold a key, an empty one in place of all others, so that its line numbers stay
- * ours. A fault ends the file. */
+/* inih's fgets(): the next line that may hold a key, an empty one in place of all others, so that
+ * its line numbers stay ours. A fault ends the file. */
 static char *give_line(char *string, int size, void *stream)
 {
 	struct file *file = stream;
@@ -293,7 +296,8 @@ int belay__config_read(int fd, const char *name, struct belay__observe_config *c
 		file.name += len - NAME_SHOWN;
 
 #ifdef BELAY__INIH_HAS_MAX_LINE
-	/* Debian's library has room for 200 bytes unless it is told otherwise; a path alone may be longer. */
+	/* Debian's library has room for 200 bytes unless it is told otherwise; a path alone may be
+	 * longer. */
 	ini_max_line = MAX_LINE;
 #endif
 	r = ini_parse_stream(give_line, &file, take_pair, &file);

@@ -37,7 +37,8 @@ int belay__config_main(const char *command, int argc, char **argv)
 	struct belay_error error;
 
 	if (strcmp(command, "show") != 0 && strcmp(command, "check") != 0) {
-		(void)fprintf(stderr, "belay config: '%s' is no command of it; use show or check\n", command);
+		(void)fprintf(stderr, "belay config: '%s' is no command of it; use show or check\n",
+			command);
 		return EXIT_USAGE;
 	}
 	if (belay__config_load(argc, argv, &config, &sources, &error) < 0) {
@@ -48,8 +49,9 @@ int belay__config_main(const char *command, int argc, char **argv)
 	if (strcmp(command, "show") == 0) {
 		belay__config_show(&config, &sources, json, &text);
 	} else {
-		belay__text_addf(&text, "ok: %u file%s read, %u process rule%s\n", sources.file_count,
-			sources.file_count == 1 ? "" : "s", config.rule_count, config.rule_count == 1 ? "" : "s");
+		belay__text_addf(&text, "ok: %u file%s read, %u process rule%s\n",
+			sources.file_count, sources.file_count == 1 ? "" : "s", config.rule_count,
+			config.rule_count == 1 ? "" : "s");
 	}
 	if (belay__write_all(STDOUT_FILENO, text.chars, text.len) < 0) {
 		(void)fprintf(stderr, "belay config: cannot write to standard output\n");

@@ -35,8 +35,9 @@ static uint64_t successor_start(const struct belay__slot *slot)
 	return stat.start_ticks != slot->start_ticks ? stat.start_ticks : 0;
 }
 
-/* Another namespace is refused unless it was allowed; so is everybody's while our own is unknown (fail closed). It is asked for
- * again then: a reading that failed once must not shut everybody out for good. */
+/* Another namespace is refused unless it was allowed; so is everybody's while our own is unknown
+ * (fail closed). It is asked for again then: a reading that failed once must not shut everybody out
+ * for good. */
 static bool namespace_refused(struct belay_observer *observer, uint32_t pid, uint64_t pid_ns)
 {
 	struct belay_event *event;
@@ -56,13 +57,15 @@ static bool namespace_refused(struct belay_observer *observer, uint32_t pid, uin
 	return true;
 }
 
-/* Fills SENDER from IDENTITY; what /proc did not tell lowers the origin until a later beat brings it. */
+/* Fills SENDER from IDENTITY; what /proc did not tell lowers the origin until a later beat brings
+ * it. */
 static void describe_sender(struct belay__sender *sender, const struct belay__identity *identity)
 {
 	sender->start_ticks = identity->start_ticks;
 	sender->pid_ns = (uint32_t)identity->pid_ns;
-	sender->origin = identity->start_ticks != 0 && identity->pid_ns != 0 ? BELAY__KERNEL_ATTESTED
-									     : BELAY__SOCKET_MODE_ONLY;
+	sender->origin = identity->start_ticks != 0 && identity->pid_ns != 0
+		? BELAY__KERNEL_ATTESTED
+		: BELAY__SOCKET_MODE_ONLY;
 }
 
 static void on_evict(void *data, uint32_t slot)
@@ -79,8 +82,10 @@ static void on_evict(void *data, uint32_t slot)
 	belay__forget(observer, slot);
 }
 
-/* Makes the record of a new process: names, rule and with it the threshold, the pidfd. Takes IDENTITY's pidfd over. */
-static void make_record(struct belay_observer *observer, uint32_t at, uint32_t uid, struct belay__identity *identity)
+/* Makes the record of a new process: names, rule and with it the threshold, the pidfd. Takes
+ * IDENTITY's pidfd over. */
+static void make_record(struct belay_observer *observer, uint32_t at, uint32_t uid,
+	struct belay__identity *identity)
 {
 	struct belay__slot *slot = &observer->table.slots[at];
 	struct belay__record *record = &observer->table.records[slot->record];
@@ -96,7 +101,8 @@ static void make_record(struct belay_observer *observer, uint32_t at, uint32_t u
 		observer->counts[BELAY__COUNT_PIDFDS_MISSING]++;
 }
 
-static struct belay_event *event_of_beat(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot)
+static struct belay_event *event_of_beat(struct belay_observer *observer,
+	const struct belay_frame *frame, uint32_t slot)
 {
 	struct belay_event *event = belay__event_about(observer, BELAY_EVENT_BEAT, slot);
 
@@ -106,8 +112,8 @@ static struct belay_event *event_of_beat(struct belay_observer *observer, const 
 	return event;
 }
 
-static bool first_beat(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot, uint32_t uid,
-	struct belay__identity *identity, bool ended)
+static bool first_beat(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t slot, uint32_t uid, struct belay__identity *identity, bool ended)
 {
 	struct belay_event *event;
 
@@ -142,8 +148,8 @@ static bool end_is_told(const struct belay_observer *observer, uint32_t pid)
 }
 
 /* A process seen for the first time, or again with an identity that was incomplete before. */
-static bool accept_unknown(
-	struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid, uint32_t uid)
+static bool accept_unknown(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t pid, uint32_t uid)
 {
 	struct belay__identity identity = { .pid = (pid_t)pid, .pidfd = -EBADF };
 	struct belay__sender sender = { .pid = pid, .origin = BELAY__SOCKET_MODE_ONLY };
@@ -155,7 +161,8 @@ static bool accept_unknown(
 	/* When it will not be let in anyway, nobody needs to know who it is. */
 	if (have_room) {
 		r = belay__identify(pid, &identity);
-		/* A beat that lay unread while nobody watched does not bring back whom nobody found any more. */
+		/* A beat that lay unread while nobody watched does not bring back whom nobody found
+		 * any more. */
 		if (r == -ESRCH && end_is_told(observer, pid)) {
 			observer->counts[BELAY__COUNT_OUT_OF_ORDER]++;
 			return false;
@@ -167,8 +174,8 @@ static bool accept_unknown(
 			return true;
 		}
 	}
-	switch (belay__track(&observer->table, &observer->tracked, frame, &sender, observer->default_list,
-		observer->now_ns, on_evict, observer, &slot)) {
+	switch (belay__track(&observer->table, &observer->tracked, frame, &sender,
+		observer->default_list, observer->now_ns, on_evict, observer, &slot)) {
 	case BELAY__TRACK_INSERTED:
 		observer->counts[BELAY__COUNT_BEATS]++;
 		return first_beat(observer, frame, slot, uid, &identity, r == -ESRCH);
@@ -193,7 +200,8 @@ bool belay__may_complete(const struct belay_observer *observer, const struct bel
 }
 
 /* Completes the identity of a known process that had not shown all of it. */
-static void complete_sender(struct belay_observer *observer, uint32_t slot, struct belay__sender *sender)
+static void complete_sender(struct belay_observer *observer, uint32_t slot,
+	struct belay__sender *sender)
 {
 	uint32_t record = observer->table.slots[slot].record;
 	struct belay__identity identity;
@@ -207,8 +215,8 @@ static void complete_sender(struct belay_observer *observer, uint32_t slot, stru
 	belay__identity_done(&identity);
 }
 
-static bool report_beat(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot, uint8_t old_status,
-	uint64_t old_ns, bool recovered)
+static bool report_beat(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t slot, uint8_t old_status, uint64_t old_ns, bool recovered)
 {
 	bool status_changed = old_status != frame->status;
 	struct belay_event *event;
@@ -227,8 +235,8 @@ static bool report_beat(struct belay_observer *observer, const struct belay_fram
 /* Its pidfd has said so, but the end was not told yet: the beat is another's, or its last. */
 static bool has_ended(const struct belay_observer *observer, const struct belay__slot *slot)
 {
-	return observer->ended_head != observer->ended_tail && observer->watches[slot->record].ended &&
-		successor_start(slot) != 0;
+	return observer->ended_head != observer->ended_tail &&
+		observer->watches[slot->record].ended && successor_start(slot) != 0;
 }
 
 /* Another process has the pid of the one in slot AT: that one's end first, then the beat again. */
@@ -239,7 +247,8 @@ static bool succeed(struct belay_observer *observer, uint32_t at)
 	return belay__end(observer, at, /* left= */ false);
 }
 
-static bool accept_known(struct belay_observer *observer, const struct belay_frame *frame, uint32_t slot)
+static bool accept_known(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t slot)
 {
 	struct belay__slot *known = &observer->table.slots[slot];
 	struct belay__sender sender = {
@@ -252,14 +261,16 @@ static bool accept_known(struct belay_observer *observer, const struct belay_fra
 	bool questioned = known->flags & BELAY__SLOT_QUESTIONED;
 	uint64_t old_ns = known->last_ns;
 
-	if (has_ended(observer, known) || (nonce_regressed(known, frame) && successor_start(known) != 0))
+	if (has_ended(observer, known) ||
+		(nonce_regressed(known, frame) && successor_start(known) != 0))
 		return succeed(observer, slot);
 	if (belay__may_complete(observer, known))
 		complete_sender(observer, slot, &sender);
-	if (known->start_ticks != 0 && sender.start_ticks != 0 && sender.start_ticks != known->start_ticks)
+	if (known->start_ticks != 0 && sender.start_ticks != 0 &&
+		sender.start_ticks != known->start_ticks)
 		return succeed(observer, slot);
-	switch (belay__track(&observer->table, &observer->tracked, frame, &sender, known->list, observer->now_ns,
-		on_evict, observer, &slot)) {
+	switch (belay__track(&observer->table, &observer->tracked, frame, &sender, known->list,
+		observer->now_ns, on_evict, observer, &slot)) {
 	case BELAY__TRACK_INSERTED:
 	case BELAY__TRACK_REFRESHED:
 		observer->counts[BELAY__COUNT_STALLS_ANSWERED] += questioned;
@@ -277,7 +288,8 @@ static bool accept_known(struct belay_observer *observer, const struct belay_fra
 	return false;
 }
 
-bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid, uint32_t uid)
+bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid,
+	uint32_t uid)
 {
 	uint32_t slot = belay__table_find(&observer->table, pid);
 

@@ -1,7 +1,8 @@
 /* core.h - the inside of an observer: what its files share
  *
- * observer.c runs the turn; admission.c decides about a frame, contact.c identifies a new process, stalls.c asks why one is
- * silent, ends.c notices that one is gone, expectations.c that one is missing, door.c serves `<socket>.hello`.
+ * observer.c runs the turn; admission.c decides about a frame, contact.c identifies a new process,
+ * stalls.c asks why one is silent, ends.c notices that one is gone, expectations.c that one is
+ * missing, door.c serves `<socket>.hello`.
  */
 #pragma once
 
@@ -22,10 +23,10 @@
 #include "observe/track.h"
 #include "observe/watch_clock.h"
 
-#define BELAY__LISTENERS_MAX 8
+#define BELAY__LISTENERS_MAX    8
 #define BELAY__SECOND_LOOKS_MAX 256
 #define BELAY__PENDING_ENDS_MAX 256
-#define BELAY__ANSWERS_MAX 512
+#define BELAY__ANSWERS_MAX      512
 
 struct belay_observer;
 struct belay__kept;
@@ -38,10 +39,11 @@ struct belay__listener {
 	struct belay__io io;
 	unsigned queue_frames;   /* how many frames the kernel holds for us */
 	unsigned drained_frames; /* read since it was found ready */
-	bool ready;            /* to be drained in this turn */
+	bool ready;              /* to be drained in this turn */
 };
 
-/* Who answers why a process is silent. ASK returns 0 when an answer will come through belay__observer_answer(), or a negative errno. */
+/* Who answers why a process is silent. ASK returns 0 when an answer will come through
+ * belay__observer_answer(), or a negative errno. */
 struct belay__prober {
 	void *data;
 	int (*ask)(void *data, uint32_t pid, uint64_t start_ticks);
@@ -53,8 +55,9 @@ struct belay__watch {
 	int pidfd;
 	bool ended;
 	char evidence[160]; /* of the current or last stall, for `status` */
-	uint64_t tried_ns; /* when its identity, incomplete, was last looked for */
-	uint64_t missed_ns, noticed_ns; /* while questioned: the deadline, and when it was seen to have passed */
+	uint64_t tried_ns;  /* when its identity, incomplete, was last looked for */
+	uint64_t missed_ns,
+		noticed_ns; /* while questioned: the deadline, and when it was seen to have passed */
 };
 
 struct belay__second_look {
@@ -82,7 +85,8 @@ struct belay__pending_end {
 	char name[BELAY__NAME_SIZE];
 };
 
-/* A process that ended: remembered until one of its name beats again, or 256 others have ended since. */
+/* A process that ended: remembered until one of its name beats again, or 256 others have ended
+ * since. */
 #define BELAY__DEPARTED_MAX 256
 struct belay__departed {
 	uint32_t pid, uid; /* pid 0: empty */
@@ -117,7 +121,7 @@ struct belay_observer {
 	int batch_count, batch_at;
 	unsigned next_listener;
 	bool drained_all; /* every listener was read in this turn: dry, or as far as its queue reaches */
-	int receive_error; /* to be told */
+	int receive_error;         /* to be told */
 	uint64_t arrived_after_ns; /* the batch at hand came in since then: a tick may have let it wait */
 	uint64_t read_ns;          /* when the sockets were last read */
 	bool read_in_turn;
@@ -151,14 +155,15 @@ struct belay_observer {
 
 	/* silences */
 	struct belay__timer deadline_timer;
-	struct belay__prober prober; /* ask NULL: the observer looks by itself */
+	struct belay__prober prober;             /* ask NULL: the observer looks by itself */
 	struct belay__second_look *second_looks; /* BELAY__SECOND_LOOKS_MAX, a ring by due time */
 	uint32_t looks_head, looks_count;
 	struct belay__timer look_timer;
 	struct belay__answer *answers; /* BELAY__ANSWERS_MAX, a ring */
 	uint32_t answers_head, answers_count;
 	uint64_t suspended_ns; /* BOOTTIME - MONOTONIC at the last turn */
-	uint64_t suspended_since_ns, suspended_for_ns; /* the last suspension: when noticed, how long */
+	uint64_t suspended_since_ns,
+		suspended_for_ns; /* the last suspension: when noticed, how long */
 
 	/* collecting: many beats wake nobody */
 	struct belay__timer tick_timer;
@@ -205,7 +210,8 @@ struct belay_observer {
 /* Starts a fresh event of KIND at observer->now_ns and returns it. */
 struct belay_event *belay__event_start(struct belay_observer *observer, enum belay_event_kind kind);
 /* The same about the process in slot AT, its name and uid filled in. */
-struct belay_event *belay__event_about(struct belay_observer *observer, enum belay_event_kind kind, uint32_t at);
+struct belay_event *belay__event_about(struct belay_observer *observer, enum belay_event_kind kind,
+	uint32_t at);
 
 /* Each returns whether it left an event. */
 bool belay__admit(struct belay_observer *observer, const struct belay__datagram *datagram);
@@ -214,23 +220,30 @@ bool belay__stalls_next(struct belay_observer *observer);
 bool belay__answers_next(struct belay_observer *observer);
 bool belay__expectations_next(struct belay_observer *observer);
 
-/* A beat of the process with the kernel's word on who sent it; the common end of admission and door. */
-bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid, uint32_t uid);
+/* A beat of the process with the kernel's word on who sent it; the common end of admission and
+ * door. */
+bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid,
+	uint32_t uid);
 
-/* contact.c: who has PID now, with a pidfd when one can be had. 0, -ESRCH, or another negative errno. */
+/* contact.c: who has PID now, with a pidfd when one can be had. 0, -ESRCH, or another negative
+ * errno. */
 int belay__identify(uint32_t pid, struct belay__identity *ret_identity);
-/* contact.c: whether it is time to look again for the identity, incomplete so far, of the process in SLOT. */
+/* contact.c: whether it is time to look again for the identity, incomplete so far, of the process
+ * in SLOT. */
 bool belay__may_complete(const struct belay_observer *observer, const struct belay__slot *slot);
-/* naming.c: each gives the process in slot AT its name, rule and threshold, with a fresh deadline unless it is stalled,
- * questioned or announced a silence. At first contact, by its environment or what was said at the door: */
+/* naming.c: each gives the process in slot AT its name, rule and threshold, with a fresh deadline
+ * unless it is stalled, questioned or announced a silence. At first contact, by its environment or
+ * what was said at the door: */
 void belay__name_at_contact(struct belay_observer *observer, uint32_t at);
-/* ... by what its record says it calls itself, when nothing of its old name counts any more (reload, restart): */
+/* ... by what its record says it calls itself, when nothing of its old name counts any more
+ * (reload, restart): */
 void belay__name_again(struct belay_observer *observer, uint32_t at);
 /* ... because it, or a child of it, now calls it OWN: */
 void belay__rename(struct belay_observer *observer, uint32_t at, const char *own);
 /* Gives back RECORD's ordinal and its place among its rule's processes. */
 void belay__name_let_go(struct belay_observer *observer, const struct belay__record *record);
-/* The process in slot AT has ended (or left): makes the END event and removes the slot. PIDFD-less processes end as unknown. */
+/* The process in slot AT has ended (or left): makes the END event and removes the slot. PIDFD-less
+ * processes end as unknown. */
 bool belay__end(struct belay_observer *observer, uint32_t at, bool left);
 /* Keeps an END event for `status`. */
 void belay__remember_end(struct belay_observer *observer, const struct belay_event *event);
@@ -239,7 +252,8 @@ void belay__ended_push(struct belay_observer *observer, uint32_t record);
 /* Watches PIDFD (owned from now on) as that of RECORD's process. */
 void belay__watch_take(struct belay_observer *observer, uint32_t record, int pidfd);
 void belay__unwatch(struct belay_observer *observer, uint32_t record);
-/* Lets go of what belongs to the process in SLOT (pidfd, name, expectation), before the slot is removed. */
+/* Lets go of what belongs to the process in SLOT (pidfd, name, expectation), before the slot is
+ * removed. */
 void belay__forget(struct belay_observer *observer, uint32_t slot);
 /* Removes the process in SLOT altogether. */
 void belay__remove(struct belay_observer *observer, uint32_t slot);
@@ -254,19 +268,23 @@ uint64_t belay__timer_due_ns(const struct belay_observer *observer, uint64_t due
 
 /* --- for the daemon's gate --- */
 
-/* Empties the table over memory of the caller's (a state file): capacity records, belay__table_slot_count() slots. */
-void belay__observer_set_table(
-	struct belay_observer *observer, struct belay__slot *slots, struct belay__record *records);
+/* Empties the table over memory of the caller's (a state file): capacity records,
+ * belay__table_slot_count() slots. */
+void belay__observer_set_table(struct belay_observer *observer, struct belay__slot *slots,
+	struct belay__record *records);
 /* Rules, before the first listener. */
-void belay__observer_set_rules(struct belay_observer *observer, const struct belay__rule *rules, uint32_t count);
-/* Adopts sockets that somebody else bound (owned on success). EXPECT_STRAYS: SO_PASSRIGHTS=0 could not be set. HELLO_FD may be -EBADF. */
-int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *beats_take, int hello_fd_take,
-	unsigned queue_frames, struct belay_error *reterr);
+void belay__observer_set_rules(struct belay_observer *observer, const struct belay__rule *rules,
+	uint32_t count);
+/* Adopts sockets that somebody else bound (owned on success). EXPECT_STRAYS: SO_PASSRIGHTS=0 could
+ * not be set. HELLO_FD may be -EBADF. */
+int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *beats_take,
+	int hello_fd_take, unsigned queue_frames, struct belay_error *reterr);
 void belay__observer_set_prober(struct belay_observer *observer, const struct belay__prober *prober);
 /* The prober's answer about PID: EVIDENCE is NULL when CODE is not 0. */
-void belay__observer_answer(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks, int code,
-	const struct belay__evidence *evidence);
-/* The observer was stopped until now and knows it: nobody is blamed for the time since its last turn. */
+void belay__observer_answer(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks,
+	int code, const struct belay__evidence *evidence);
+/* The observer was stopped until now and knows it: nobody is blamed for the time since its last
+ * turn. */
 void belay__observer_was_stopped(struct belay_observer *observer);
 struct belay__loop *belay__observer_loop(struct belay_observer *observer);
 /* The next turn waits until there is something to do, instead of the program polling before it. */

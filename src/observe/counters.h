@@ -1,7 +1,8 @@
 /* counters.h - every number an observer counts: one row is enum, name, label and help
  *
- * Names and labels are those of the reference's metrics without their prefix (heartbeat-system, section 8), so existing dashboards
- * need no new words; rows that only Belay has follow the same grammar.
+ * Names and labels are those of the reference's metrics without their prefix (heartbeat-system,
+ * section 8), so existing dashboards need no new words; rows that only Belay has follow the same
+ * grammar.
  */
 #pragma once
 

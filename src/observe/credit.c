@@ -1,10 +1,12 @@
-/* Time in which the observer did not look is nobody's silence: everyone not heard since gets it back. */
+/* Time in which the observer did not look is nobody's silence: everyone not heard since gets it
+ * back. */
 
 #include "observe/core.h"
 
-/* A deadline moves, but not past that of somebody heard just before: members of one list keep their order, because those
- * heard since lie behind them with later ones. */
-static void postpone(const struct belay_observer *observer, struct belay__slot *slot, uint64_t heard_before_ns, uint64_t late_ns)
+/* A deadline moves, but not past that of somebody heard just before: members of one list keep their
+ * order, because those heard since lie behind them with later ones. */
+static void postpone(const struct belay_observer *observer, struct belay__slot *slot,
+	uint64_t heard_before_ns, uint64_t late_ns)
 {
 	bool fresh_is_most = !(slot->flags & (BELAY__SLOT_WITHIN | BELAY__SLOT_QUESTIONED));
 	uint64_t most_ns = heard_before_ns + observer->table.deadlines.length_ns[slot->list];

@@ -19,9 +19,9 @@
 
 #define MESSAGES_PER_TURN 16
 /* A role that dies sooner than this after its start is given more and more time before the next. */
-#define QUICK_DEATH_NS    BELAY__NS_PER_S
-#define RESTART_FIRST_NS  (50 * BELAY__NS_PER_MS)
-#define RESTART_MOST_NS   BELAY__NS_PER_S
+#define QUICK_DEATH_NS   BELAY__NS_PER_S
+#define RESTART_FIRST_NS (50 * BELAY__NS_PER_MS)
+#define RESTART_MOST_NS  BELAY__NS_PER_S
 
 static const char *const role_names[BELAY__ROLE_COUNT] = {
 	[BELAY__ROLE_GATE] = "gate",
@@ -32,9 +32,11 @@ static const char *const role_arguments[BELAY__ROLE_COUNT] = {
 	[BELAY__ROLE_PROBER] = "--role=prober",
 };
 
-static int send_to(const struct belay__crew_member *member, uint32_t type, const void *record, uint32_t size, int fd)
+static int send_to(const struct belay__crew_member *member, uint32_t type, const void *record,
+	uint32_t size, int fd)
 {
-	return member->channel >= 0 ? belay__channel_send(member->channel, type, record, size, fd) : -ENOTCONN;
+	return member->channel >= 0 ? belay__channel_send(member->channel, type, record, size, fd)
+				    : -ENOTCONN;
 }
 
 static int send_fd(const struct belay__crew_member *member, uint32_t type, int fd)
@@ -50,17 +52,20 @@ void belay__crew_note(struct belay__parent *parent, const char *what, const char
 
 	(void)snprintf(note.what, sizeof(note.what), "%s", what);
 	(void)snprintf(note.text, sizeof(note.text), "%s", text);
-	if (send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_NOTE, &note, sizeof(note), -EBADF) < 0)
+	if (send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_NOTE, &note, sizeof(note), -EBADF) <
+		0)
 		belay__log(BELAY__LOG_NOTICE, "%s", text);
 }
 
 static void send_roles(struct belay__parent *parent)
 {
 	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++) {
-		struct belay__msg_role role = { .pid = parent->crew[i].pid, .restarts = parent->crew[i].restarts };
+		struct belay__msg_role role = { .pid = parent->crew[i].pid,
+			.restarts = parent->crew[i].restarts };
 
 		(void)snprintf(role.name, sizeof(role.name), "%s", role_names[i]);
-		(void)send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_ROLE, &role, sizeof(role), -EBADF);
+		(void)send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_ROLE, &role, sizeof(role),
+			-EBADF);
 	}
 }
 
@@ -80,19 +85,21 @@ int belay__crew_configure(struct belay__parent *parent, bool reload)
 	if (r == 0)
 		r = send_to(gate, BELAY__MSG_FORGET_RULES, &nothing, sizeof(nothing), -EBADF);
 	for (uint32_t i = 0; i < config->rule_count && r == 0; i++)
-		r = send_to(gate, BELAY__MSG_RULE, &config->rules[i], sizeof(config->rules[i]), -EBADF);
+		r = send_to(gate, BELAY__MSG_RULE, &config->rules[i], sizeof(config->rules[i]),
+			-EBADF);
 	if (r == 0)
 		send_roles(parent);
 	return r == 0 ? send_to(gate, BELAY__MSG_GO, &go, sizeof(go), -EBADF) : r;
 }
 
-/* A fresh channel between gate and prober; either may be missing just now and gets its end when it is back. */
+/* A fresh channel between gate and prober; either may be missing just now and gets its end when it
+ * is back. */
 static void join_prober(struct belay__parent *parent)
 {
 	int ends[2];
 
-	if (parent->crew[BELAY__ROLE_GATE].channel < 0 || parent->crew[BELAY__ROLE_PROBER].channel < 0 ||
-		belay__channel_pair(ends) < 0)
+	if (parent->crew[BELAY__ROLE_GATE].channel < 0 ||
+		parent->crew[BELAY__ROLE_PROBER].channel < 0 || belay__channel_pair(ends) < 0)
 		return;
 	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_PROBER, ends[0]);
 	(void)send_fd(&parent->crew[BELAY__ROLE_PROBER], BELAY__MSG_PROBER, ends[1]);
@@ -174,8 +181,10 @@ static const struct belay__message_rule gate_rules[] = {
 static void on_channel(struct belay__io *io, uint32_t events)
 {
 	struct belay__crew_member *member = io->data;
-	size_t rules = member->role == BELAY__ROLE_GATE ? sizeof(gate_rules) / sizeof(gate_rules[0]) : 0;
-	int r = belay__channel_receive(member->channel, gate_rules, rules, member->parent, MESSAGES_PER_TURN);
+	size_t rules = member->role == BELAY__ROLE_GATE ? sizeof(gate_rules) / sizeof(gate_rules[0])
+							: 0;
+	int r = belay__channel_receive(member->channel, gate_rules, rules, member->parent,
+		MESSAGES_PER_TURN);
 
 	(void)events;
 	if (r >= 0 || r == -EAGAIN)
@@ -203,18 +212,23 @@ static void restart_later(struct belay__crew_member *member, uint64_t now_ns)
 {
 	uint64_t wait_ns = RESTART_FIRST_NS;
 
-	member->quick_deaths = now_ns - member->started_ns < QUICK_DEATH_NS ? member->quick_deaths + 1 : 0;
+	member->quick_deaths = now_ns - member->started_ns < QUICK_DEATH_NS
+		? member->quick_deaths + 1
+		: 0;
 	for (uint32_t i = 1; i < member->quick_deaths && wait_ns < RESTART_MOST_NS; i++)
 		wait_ns *= 2;
 	if (member->quick_deaths == 0)
 		wait_ns = 0;
-	belay__timer_set(member->parent->loop, &member->restart, now_ns + wait_ns, on_restart, member);
+	belay__timer_set(member->parent->loop, &member->restart, now_ns + wait_ns, on_restart,
+		member);
 }
 
-static void describe_death(const struct belay__crew_member *member, int status, char *text, size_t size)
+static void describe_death(const struct belay__crew_member *member, int status, char *text,
+	size_t size)
 {
 	if (WIFSIGNALED(status))
-		(void)snprintf(text, size, "the %s was killed by signal %d (%s); it is being replaced",
+		(void)snprintf(text, size,
+			"the %s was killed by signal %d (%s); it is being replaced",
 			role_names[member->role], WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
 		(void)snprintf(text, size, "the %s ended with status %d; it is being replaced",
@@ -239,7 +253,8 @@ static void on_exit_of(struct belay__io *io, uint32_t events)
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == BELAY__EXIT_STRICT_NAMESPACE) {
 		belay__log(BELAY__LOG_ERROR,
-			"a process of another pid namespace beats here; ending because of --strict-namespace-check");
+			"a process of another pid namespace beats here; ending because of "
+			"--strict-namespace-check");
 		parent->exit_status = 1;
 		belay__parent_ended(parent);
 		return;
@@ -258,7 +273,8 @@ static void on_restart(struct belay__timer *timer, uint64_t now_ns)
 	struct belay__crew_member *member = timer->data;
 	struct belay_error error;
 
-	/* It was killed because it could not be provided for, and has not ended yet: its end starts it again. */
+	/* It was killed because it could not be provided for, and has not ended yet: its end starts
+	 * it again. */
 	if (member->pid != 0)
 		return;
 	member->restarts++;
@@ -268,7 +284,8 @@ static void on_restart(struct belay__timer *timer, uint64_t now_ns)
 	restart_later(member, now_ns);
 }
 
-int belay__crew_start(struct belay__parent *parent, enum belay__role role, struct belay_error *reterr)
+int belay__crew_start(struct belay__parent *parent, enum belay__role role,
+	struct belay_error *reterr)
 {
 	struct belay__crew_member *member = &parent->crew[role];
 	const char *const argv[] = { "belay-observe", role_arguments[role], NULL };
@@ -280,7 +297,8 @@ int belay__crew_start(struct belay__parent *parent, enum belay__role role, struc
 
 	r = belay__channel_pair(ends);
 	if (r < 0)
-		return belay__fail(reterr, r, "cannot start the %s: %s", role_names[role], strerror(-r));
+		return belay__fail(reterr, r, "cannot start the %s: %s", role_names[role],
+			strerror(-r));
 	ours = ends[0];
 	theirs = ends[1];
 	fds[0] = (struct belay__spawn_fd){ .from = theirs, .to = BELAY__ROLE_CHANNEL };
@@ -292,15 +310,18 @@ int belay__crew_start(struct belay__parent *parent, enum belay__role role, struc
 	member->pidfd = child.pidfd;
 	member->channel = TAKE_FD(ours);
 	member->started_ns = belay__clock_ns(CLOCK_MONOTONIC);
-	r = belay__io_add(parent->loop, &member->exit_io, member->pidfd, EPOLLIN, on_exit_of, member);
+	r = belay__io_add(parent->loop, &member->exit_io, member->pidfd, EPOLLIN, on_exit_of,
+		member);
 	if (r == 0)
-		r = belay__io_add(parent->loop, &member->channel_io, member->channel, EPOLLIN, on_channel, member);
+		r = belay__io_add(parent->loop, &member->channel_io, member->channel, EPOLLIN,
+			on_channel, member);
 	if (r == 0 && role == BELAY__ROLE_GATE)
 		r = provision_gate(parent);
 	if (r < 0) {
 		/* Its pidfd is watched: it is reaped and tried again like one that died. */
 		(void)belay__signal(member->pidfd, SIGKILL);
-		return belay__fail(reterr, r, "cannot start the %s: %s", role_names[role], strerror(-r));
+		return belay__fail(reterr, r, "cannot start the %s: %s", role_names[role],
+			strerror(-r));
 	}
 	if (role == BELAY__ROLE_PROBER) {
 		if (member->restarts > 0)
@@ -315,7 +336,8 @@ void belay__crew_stop(struct belay__parent *parent)
 {
 	struct belay__msg_nothing nothing = { 0 };
 
-	if (send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_STOP, &nothing, sizeof(nothing), -EBADF) < 0)
+	if (send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_STOP, &nothing, sizeof(nothing),
+		    -EBADF) < 0)
 		belay__parent_ended(parent);
 }
 
@@ -326,7 +348,8 @@ void belay__crew_done(struct belay__parent *parent)
 		int status;
 
 		belay__timer_clear(&member->restart);
-		/* A role ends when its channel does, even one that no signal reaches; nobody is left behind. */
+		/* A role ends when its channel does, even one that no signal reaches; nobody is
+		 * left behind. */
 		belay__io_remove(&member->channel_io);
 		member->channel = belay__close(member->channel);
 		if (member->pidfd >= 0 && belay__reap(member->pidfd, &status) == 0) {

@@ -23,7 +23,9 @@ int belay__door_new(struct belay_observer *observer, struct belay__door **ret_do
 		return -ENOMEM;
 	door->observer = observer;
 	for (unsigned i = 0; i < BELAY__DOOR_CLIENTS_MAX; i++)
-		door->clients[i] = (struct belay__client){ .fd = -EBADF, .io.fd = -EBADF, .door = door };
+		door->clients[i] = (struct belay__client){ .fd = -EBADF,
+			.io.fd = -EBADF,
+			.door = door };
 	*ret_door = door;
 	return 0;
 }
@@ -91,7 +93,8 @@ static void resume_listening(struct belay__timer *timer, uint64_t now_ns)
 		(void)belay__io_change(&door->listen_io[i], EPOLLIN);
 }
 
-/* Without a descriptor to spare nobody can come in: asking again and again would only burn the CPU. */
+/* Without a descriptor to spare nobody can come in: asking again and again would only burn the
+ * CPU. */
 static void pause_listening(struct belay__door *door)
 {
 	for (unsigned i = 0; i < door->listen_count; i++)
@@ -131,7 +134,8 @@ static void on_connect(struct belay__io *io, uint32_t events)
 void belay__door_let_in(struct belay__door *door)
 {
 	for (unsigned i = 0; i < door->listen_count; i++)
-		for (unsigned n = 0; n < BELAY__DOOR_CLIENTS_MAX / 2 && let_in(door, door->listen_fds[i]); n++)
+		for (unsigned n = 0;
+			n < BELAY__DOOR_CLIENTS_MAX / 2 && let_in(door, door->listen_fds[i]); n++)
 			;
 }
 
@@ -141,15 +145,16 @@ int belay__door_listen_take(struct belay__door *door, int fd)
 
 	if (door->listen_count == BELAY__LISTENERS_MAX)
 		return -ENOSPC;
-	r = belay__io_add(
-		door->observer->loop, &door->listen_io[door->listen_count], fd, EPOLLIN, on_connect, door);
+	r = belay__io_add(door->observer->loop, &door->listen_io[door->listen_count], fd, EPOLLIN,
+		on_connect, door);
 	if (r < 0)
 		return r;
 	door->listen_fds[door->listen_count++] = fd;
 	return 0;
 }
 
-int belay__door_send(struct belay__client *client, enum belay__hello_part part, int code, const char *text, size_t len)
+int belay__door_send(struct belay__client *client, enum belay__hello_part part, int code,
+	const char *text, size_t len)
 {
 	struct belay__hello_answer answer = {
 		.magic = BELAY__HELLO_MAGIC,
@@ -172,13 +177,15 @@ static void send_done(struct belay__client *client, int code, const char *senten
 		hang_up(client);
 }
 
-static void answer_once(struct belay__client *client, void (*write)(struct belay__door *, struct belay__text *))
+static void answer_once(struct belay__client *client,
+	void (*write)(struct belay__door *, struct belay__text *))
 {
 	struct belay__door *door = client->door;
 	struct belay__text text;
 	int r;
 
-	belay__text_init(&text, door->packet, sizeof(door->packet) - sizeof(struct belay__hello_answer));
+	belay__text_init(&text, door->packet,
+		sizeof(door->packet) - sizeof(struct belay__hello_answer));
 	write(door, &text);
 	r = belay__door_send(client, BELAY__HELLO_LINES, 0, text.chars, text.len);
 	if (r < 0)
@@ -193,7 +200,8 @@ static void answer_ping(struct belay__door *door, struct belay__text *text)
 	belay__text_add(text, "{}\n");
 }
 
-/* Goes on when the client has read. Until then what else it says is left where it is, and does not wake us. */
+/* Goes on when the client has read. Until then what else it says is left where it is, and does not
+ * wake us. */
 static void wait_for_reader(struct belay__client *client)
 {
 	client->may_write = false;
@@ -203,7 +211,8 @@ static void wait_for_reader(struct belay__client *client)
 static int finish_status(struct belay__client *client)
 {
 	const char *sentence = client->rows > 0 ? "" : "nothing of that name is known";
-	int r = belay__door_send(client, BELAY__HELLO_DONE, client->rows > 0 ? 0 : -ENOENT, sentence, strlen(sentence));
+	int r = belay__door_send(client, BELAY__HELLO_DONE, client->rows > 0 ? 0 : -ENOENT,
+		sentence, strlen(sentence));
 
 	if (r < 0)
 		return r;
@@ -221,7 +230,8 @@ static void continue_status(struct belay__client *client)
 	bool more;
 	int r = 0;
 
-	belay__text_init(&text, door->packet, sizeof(door->packet) - sizeof(struct belay__hello_answer));
+	belay__text_init(&text, door->packet,
+		sizeof(door->packet) - sizeof(struct belay__hello_answer));
 	more = belay__door_status(client, &text);
 	if (text.len > 0)
 		r = belay__door_send(client, BELAY__HELLO_LINES, 0, text.chars, text.len);
@@ -237,7 +247,8 @@ static void continue_status(struct belay__client *client)
 		hang_up(client);
 }
 
-static void start_status(struct belay__client *client, const struct belay__hello *hello, uint32_t uid)
+static void start_status(struct belay__client *client, const struct belay__hello *hello,
+	uint32_t uid)
 {
 	client->task = BELAY__CLIENT_STATUS;
 	client->cursor = 0;
@@ -256,7 +267,8 @@ static void start_following(struct belay__client *client)
 		client->task = BELAY__CLIENT_FOLLOWS;
 }
 
-static bool beat(struct belay__client *client, const struct belay__hello *hello, const struct belay__packet_from *from)
+static bool beat(struct belay__client *client, const struct belay__hello *hello,
+	const struct belay__packet_from *from)
 {
 	const char *sentence = "";
 	int code = 0;
@@ -267,7 +279,8 @@ static bool beat(struct belay__client *client, const struct belay__hello *hello,
 }
 
 /* The one table of what may be asked. Anything else is refused. */
-static bool dispatch(struct belay__client *client, const struct belay__hello *hello, const struct belay__packet_from *from)
+static bool dispatch(struct belay__client *client, const struct belay__hello *hello,
+	const struct belay__packet_from *from)
 {
 	struct belay__door *door = client->door;
 
@@ -303,23 +316,26 @@ static bool dispatch(struct belay__client *client, const struct belay__hello *he
 static bool may_ask(const struct belay_observer *observer, const struct belay__hello *hello,
 	const struct belay__packet_from *from)
 {
-	return from->uid == observer->own_uid || (from->uid == 0 && hello->type >= BELAY__HELLO_PING);
+	return from->uid == observer->own_uid ||
+		(from->uid == 0 && hello->type >= BELAY__HELLO_PING);
 }
 
-/* Whether a packet of LEN bytes is a request that we understand from somebody who may ask; if not, says why. */
+/* Whether a packet of LEN bytes is a request that we understand from somebody who may ask; if not,
+ * says why. */
 static bool acceptable(struct belay__client *client, const struct belay__hello *hello, ssize_t len,
 	const struct belay__packet_from *from)
 {
 	struct belay_observer *observer = client->door->observer;
 
 	if (len == (ssize_t)sizeof(*hello) && hello->magic == BELAY__HELLO_MAGIC &&
-		hello->version == BELAY__HELLO_VERSION && hello->flags == 0 && hello->reserved == 0 &&
-		hello->name[sizeof(hello->name) - 1] == '\0' &&
+		hello->version == BELAY__HELLO_VERSION && hello->flags == 0 &&
+		hello->reserved == 0 && hello->name[sizeof(hello->name) - 1] == '\0' &&
 		may_ask(observer, hello, from))
 		return true;
 	observer->counts[BELAY__COUNT_DOOR_REFUSED]++;
 	if (len >= 4 && hello->magic == BELAY__HELLO_MAGIC && hello->version != BELAY__HELLO_VERSION)
-		send_done(client, -EPROTONOSUPPORT, "this observer speaks another version of the door's protocol");
+		send_done(client, -EPROTONOSUPPORT,
+			"this observer speaks another version of the door's protocol");
 	else if (from->uid != observer->own_uid)
 		send_done(client, -EPERM, "this observer belongs to another user");
 	else
@@ -377,7 +393,8 @@ bool belay__door_next(struct belay__door *door)
 			if (client->fd < 0 || !client->ready || client->task == BELAY__CLIENT_STATUS)
 				continue;
 			found = true;
-			door->next_client = (unsigned)(client - door->clients + 1) % BELAY__DOOR_CLIENTS_MAX;
+			door->next_client = (unsigned)(client - door->clients + 1) %
+				BELAY__DOOR_CLIENTS_MAX;
 			if (read_one(client))
 				return true;
 		}

@@ -1,8 +1,9 @@
 /* door.h - `<socket>.hello`: announcements, beats for others, and questions (wire/hello.h)
  *
- * Each packet is attributed by the credentials that the kernel attached to it. Clients are bounded (BELAY__DOOR_CLIENTS_MAX; the one idle
- * longest is hung up on when another comes), answers are written in slices as the client reads them, and a client that does not read
- * costs its own connection only.
+ * Each packet is attributed by the credentials that the kernel attached to it. Clients are bounded
+ * (BELAY__DOOR_CLIENTS_MAX; the one idle longest is hung up on when another comes), answers are
+ * written in slices as the client reads them, and a client that does not read costs its own
+ * connection only.
  */
 #pragma once
 
@@ -26,11 +27,13 @@ struct belay__door_host {
 	bool publishes;
 };
 
-/* A door of OBSERVER (borrowed, outlives it) without a socket. All its memory is allocated here. 0 or -ENOMEM. */
+/* A door of OBSERVER (borrowed, outlives it) without a socket. All its memory is allocated here. 0
+ * or -ENOMEM. */
 int belay__door_new(struct belay_observer *observer, struct belay__door **ret_door);
 struct belay__door *belay__door_free(struct belay__door *door);
 
-/* Serves the listening SOCK_SEQPACKET socket FD (owned by the door on success). 0 or a negative errno. */
+/* Serves the listening SOCK_SEQPACKET socket FD (owned by the door on success). 0 or a negative
+ * errno. */
 int belay__door_listen_take(struct belay__door *door, int fd);
 void belay__door_set_host(struct belay__door *door, const struct belay__door_host *host);
 
@@ -38,10 +41,12 @@ void belay__door_set_host(struct belay__door *door, const struct belay__door_hos
 void belay__door_let_in(struct belay__door *door);
 /* Whether a client has something to say that has not been handled. */
 bool belay__door_ready(const struct belay__door *door);
-/* Handles what clients say until something becomes an event of the observer (true) or nothing is left for this turn. */
+/* Handles what clients say until something becomes an event of the observer (true) or nothing is
+ * left for this turn. */
 bool belay__door_next(struct belay__door *door);
 
-/* Sends LINE (with its newline) to all who follow events; one that does not keep up is hung up on. */
+/* Sends LINE (with its newline) to all who follow events; one that does not keep up is hung up
+ * on. */
 void belay__door_publish(struct belay__door *door, const char *line, size_t len);
 /* Whether anybody follows events. */
 bool belay__door_followed(const struct belay__door *door);

@@ -13,7 +13,8 @@
 /* How many places are looked at in a turn: a selection that means nobody must not hold up beats. */
 #define STEPS_PER_TURN 1024
 
-/* Whether a process called NAME under UID, with PID, is meant by SELECTION: empty, a pid, a glob, or UID/glob. */
+/* Whether a process called NAME under UID, with PID, is meant by SELECTION: empty, a pid, a glob,
+ * or UID/glob. */
 static bool selected(const char *selection, const char *name, uint32_t uid, uint32_t pid)
 {
 	const char *slash = strchr(selection, '/');
@@ -32,10 +33,13 @@ static const char *state_of(const struct belay__slot *slot)
 {
 	static const char *const states[] = { "healthy", "degraded", "critical" };
 
-	return slot->flags & BELAY__SLOT_STALLED ? "stalled" : states[slot->status <= BELAY_CRITICAL ? slot->status : 2];
+	return slot->flags & BELAY__SLOT_STALLED
+		? "stalled"
+		: states[slot->status <= BELAY_CRITICAL ? slot->status : 2];
 }
 
-static void add_name(struct belay__json_writer *json, const char *name, uint8_t source, uint32_t uid, uint32_t asker)
+static void add_name(struct belay__json_writer *json, const char *name, uint8_t source,
+	uint32_t uid, uint32_t asker)
 {
 	char full[BELAY__NAME_MAX + 24];
 	struct belay__text text;
@@ -53,7 +57,8 @@ static void add_stall(struct belay__json_writer *json, const struct belay_observ
 	const struct belay__slot *slot, const struct belay__record *record)
 {
 	if (slot->flags & BELAY__SLOT_STALLED) {
-		belay__json_string(json, "verdict", belay__verdict_name((enum belay__verdict)record->verdict));
+		belay__json_string(json, "verdict",
+			belay__verdict_name((enum belay__verdict)record->verdict));
 		belay__json_string(json, "evidence", observer->watches[slot->record].evidence);
 	} else {
 		belay__json_null(json, "verdict");
@@ -61,8 +66,8 @@ static void add_stall(struct belay__json_writer *json, const struct belay_observ
 	}
 }
 
-static void add_process(struct belay__client *client, const struct belay__slot *slot, const struct belay__record *record,
-	struct belay__text *text)
+static void add_process(struct belay__client *client, const struct belay__slot *slot,
+	const struct belay__record *record, struct belay__text *text)
 {
 	const struct belay_observer *observer = client->door->observer;
 	struct belay__json_writer json;
@@ -86,7 +91,8 @@ static void add_process(struct belay__client *client, const struct belay__slot *
 	belay__json_u64(&json, "nonce", slot->last_nonce);
 	belay__json_u64(&json, "stalls", record->stalls);
 	belay__json_string(&json, "origin", belay_origin_name((enum belay_origin)slot->origin));
-	belay__json_seconds(&json, "watched_s", belay__clock_ns(CLOCK_REALTIME) - record->first_realtime_ns);
+	belay__json_seconds(&json, "watched_s",
+		belay__clock_ns(CLOCK_REALTIME) - record->first_realtime_ns);
 	if (record->rule != 0)
 		belay__json_string(&json, "rule", observer->rules[record->rule - 1].name);
 	else
@@ -95,7 +101,8 @@ static void add_process(struct belay__client *client, const struct belay__slot *
 	belay__text_add(text, "\n");
 }
 
-static void add_departed(struct belay__client *client, const struct belay__departed *departed, struct belay__text *text)
+static void add_departed(struct belay__client *client, const struct belay__departed *departed,
+	struct belay__text *text)
 {
 	const struct belay_observer *observer = client->door->observer;
 	struct belay__json_writer json;
@@ -114,7 +121,8 @@ static void add_departed(struct belay__client *client, const struct belay__depar
 	belay__text_add(text, "\n");
 }
 
-static void add_missing(const struct belay_observer *observer, uint32_t rule, struct belay__text *text)
+static void add_missing(const struct belay_observer *observer, uint32_t rule,
+	struct belay__text *text)
 {
 	struct belay__json_writer json;
 
@@ -128,7 +136,8 @@ static void add_missing(const struct belay_observer *observer, uint32_t rule, st
 	belay__text_add(text, "\n");
 }
 
-/* Adds the row that CURSOR stands for, if there is one and it is meant. Returns 1 when it was added. */
+/* Adds the row that CURSOR stands for, if there is one and it is meant. Returns 1 when it was
+ * added. */
 static uint32_t add_row(struct belay__client *client, uint32_t cursor, struct belay__text *text)
 {
 	struct belay_observer *observer = client->door->observer;
@@ -136,7 +145,8 @@ static uint32_t add_row(struct belay__client *client, uint32_t cursor, struct be
 
 	if (cursor < capacity) {
 		const struct belay__record *record = &observer->table.records[cursor];
-		uint32_t at = record->pid != 0 ? belay__table_find(&observer->table, record->pid) : BELAY__NO_SLOT;
+		uint32_t at = record->pid != 0 ? belay__table_find(&observer->table, record->pid)
+					       : BELAY__NO_SLOT;
 
 		if (at == BELAY__NO_SLOT || observer->table.slots[at].record != cursor ||
 			!selected(client->selection, record->name, record->uid, record->pid))
@@ -147,7 +157,8 @@ static uint32_t add_row(struct belay__client *client, uint32_t cursor, struct be
 	if (cursor < capacity + BELAY__DEPARTED_MAX) {
 		const struct belay__departed *departed = &observer->departed[cursor - capacity];
 
-		if (departed->pid == 0 || !selected(client->selection, departed->name, departed->uid, departed->pid))
+		if (departed->pid == 0 ||
+			!selected(client->selection, departed->name, departed->uid, departed->pid))
 			return 0;
 		add_departed(client, departed, text);
 		return 1;
@@ -218,7 +229,8 @@ void belay__door_self(struct belay__door *door, struct belay__text *text)
 	belay__json_seconds(&json, "threshold_s", observer->options.threshold_ms * BELAY__NS_PER_MS);
 	belay__json_u64(&json, "capacity", observer->table.capacity);
 	belay__json_u64(&json, "tracked", observer->table.used);
-	belay__json_u64(&json, "queue_frames", observer->listener_count > 0 ? observer->listeners[0].queue_frames : 0);
+	belay__json_u64(&json, "queue_frames",
+		observer->listener_count > 0 ? observer->listeners[0].queue_frames : 0);
 	belay__json_bool(&json, "collecting", observer->collecting);
 	belay__json_seconds(&json, "credit_s", observer->clock.credit_ns);
 	if (door->host.self != NULL)

@@ -1,4 +1,5 @@
-/* door_internal.h - what the files of the door share: door.c keeps clients, door_requests.c acts, door_answers.c tells */
+/* door_internal.h - what the files of the door share: door.c keeps clients, door_requests.c acts,
+ * door_answers.c tells */
 #pragma once
 
 #include "ipc/packet.h"
@@ -38,14 +39,19 @@ struct belay__door {
 	char packet[BELAY__HELLO_PACKET_MAX];
 };
 
-/* Sends a packet of TEXT. 0, -EAGAIN (try again when the client reads), or a negative errno: it is gone. */
-int belay__door_send(struct belay__client *client, enum belay__hello_part part, int code, const char *text, size_t len);
+/* Sends a packet of TEXT. 0, -EAGAIN (try again when the client reads), or a negative errno: it is
+ * gone. */
+int belay__door_send(struct belay__client *client, enum belay__hello_part part, int code,
+	const char *text, size_t len);
 
-/* Acts on WITHIN, GOODBYE, BEAT. Returns whether the observer has an event for it; *ret_code is the answer of a BEAT. */
-bool belay__door_within(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from);
-bool belay__door_goodbye(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from);
-bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from,
-	int *ret_code, const char **ret_sentence);
+/* Acts on WITHIN, GOODBYE, BEAT. Returns whether the observer has an event for it; *ret_code is the
+ * answer of a BEAT. */
+bool belay__door_within(struct belay__door *door, const struct belay__hello *hello,
+	const struct belay__packet_from *from);
+bool belay__door_goodbye(struct belay__door *door, const struct belay__hello *hello,
+	const struct belay__packet_from *from);
+bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello,
+	const struct belay__packet_from *from, int *ret_code, const char **ret_sentence);
 
 /* Writes the next part of an answer to TEXT; returns whether there is more. */
 bool belay__door_status(struct belay__client *client, struct belay__text *text);

@@ -1,4 +1,5 @@
-/* What is done for those who speak at the door: announced silences, goodbyes, beats for a parent. */
+/* What is done for those who speak at the door: announced silences, goodbyes, beats for a
+ * parent. */
 
 #include <errno.h>
 #include <poll.h>
@@ -7,7 +8,8 @@
 #include "base/clock.h"
 #include "observe/door_internal.h"
 
-bool belay__door_within(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from)
+bool belay__door_within(struct belay__door *door, const struct belay__hello *hello,
+	const struct belay__packet_from *from)
 {
 	struct belay_observer *observer = door->observer;
 	uint64_t max_ms = observer->options.within_max_ms;
@@ -19,8 +21,10 @@ bool belay__door_within(struct belay__door *door, const struct belay__hello *hel
 	if (at == BELAY__NO_SLOT)
 		return false;
 	slot = &observer->table.slots[at];
-	/* Spoken before a beat that is here already: that silence is over. A beat that was lost on its way changes nothing. */
-	if (slot->last_nonce > hello->nonce || (slot->flags & (BELAY__SLOT_STALLED | BELAY__SLOT_QUESTIONED)))
+	/* Spoken before a beat that is here already: that silence is over. A beat that was lost on
+	 * its way changes nothing. */
+	if (slot->last_nonce > hello->nonce ||
+		(slot->flags & (BELAY__SLOT_STALLED | BELAY__SLOT_QUESTIONED)))
 		return false;
 	due_ns = observer->now_ns + ms * BELAY__NS_PER_MS;
 	slot->flags |= BELAY__SLOT_WITHIN;
@@ -29,12 +33,14 @@ bool belay__door_within(struct belay__door *door, const struct belay__hello *hel
 	return false;
 }
 
-bool belay__door_goodbye(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from)
+bool belay__door_goodbye(struct belay__door *door, const struct belay__hello *hello,
+	const struct belay__packet_from *from)
 {
 	const struct belay__table *table = &door->observer->table;
 	uint32_t at = belay__table_find(&door->observer->table, (uint32_t)from->pid);
 
-	/* Beats that came after the one it was said after are another handle's of the same process: it goes on beating. */
+	/* Beats that came after the one it was said after are another handle's of the same process:
+	 * it goes on beating. */
 	if (at == BELAY__NO_SLOT || table->slots[at].last_nonce > hello->nonce)
 		return false;
 	return belay__end(door->observer, at, /* left= */ true);
@@ -57,14 +63,19 @@ static int refuse(int code, const char *sentence, const char **ret_sentence)
 static int refuse_unseen(int code, const char **ret_sentence)
 {
 	if (code == -ESRCH)
-		return refuse(code, "the sender or its ancestor ended before it could be looked at", ret_sentence);
+		return refuse(code, "the sender or its ancestor ended before it could be looked at",
+			ret_sentence);
 	if (code == -EMFILE || code == -ENFILE)
-		return refuse(-EBUSY, "the observer has no descriptor left to look at the sender with", ret_sentence);
+		return refuse(-EBUSY,
+			"the observer has no descriptor left to look at the sender with",
+			ret_sentence);
 	return refuse(-EACCES, "the observer may not look at the sender", ret_sentence);
 }
 
-/* The process that the beat is for: the sender's parent, or an ancestor of the same user. Negative errno with a sentence. */
-static int find_subject(const struct belay__hello *hello, const struct belay__packet_from *from, const char **ret_sentence)
+/* The process that the beat is for: the sender's parent, or an ancestor of the same user. Negative
+ * errno with a sentence. */
+static int find_subject(const struct belay__hello *hello, const struct belay__packet_from *from,
+	const char **ret_sentence)
 {
 	struct belay__stat stat;
 	pid_t subject = (pid_t)hello->of;
@@ -79,7 +90,8 @@ static int find_subject(const struct belay__hello *hello, const struct belay__pa
 	if (subject <= 1)
 		return refuse(-EPERM,
 			hello->of != 0 ? "a beat cannot be given for that pid"
-				       : "the sender has no parent of its own to beat for; name one with --of PID",
+				       : "the sender has no parent of its own to beat for; name "
+					 "one with --of PID",
 			ret_sentence);
 	r = subject == stat.ppid ? 1 : belay__is_ancestor(from->pid, subject);
 	if (r < 0)
@@ -90,12 +102,13 @@ static int find_subject(const struct belay__hello *hello, const struct belay__pa
 	if (r < 0 || !still_alive(from->pidfd))
 		return refuse_unseen(r < 0 ? r : -ESRCH, ret_sentence);
 	if (uid != from->uid)
-		return refuse(-EPERM, "a beat can be given for processes of the same user only", ret_sentence);
+		return refuse(-EPERM, "a beat can be given for processes of the same user only",
+			ret_sentence);
 	return subject;
 }
 
-/* The nonce that follows the last one; it wraps before it would be a last word. A process that also beats by itself keeps
- * its own count. */
+/* The nonce that follows the last one; it wraps before it would be a last word. A process that also
+ * beats by itself keeps its own count. */
 static uint64_t next_nonce(const struct belay__slot *slot)
 {
 	bool counts = slot != NULL && (slot->flags & BELAY__SLOT_HAS_NONCE);
@@ -103,7 +116,8 @@ static uint64_t next_nonce(const struct belay__slot *slot)
 	return counts && slot->last_nonce < BELAY_NONCE_TERMINAL - 1 ? slot->last_nonce + 1 : 1;
 }
 
-/* A beat at the door is no beat of the process's own: it may begin to count at 1 after it, or go on where it was. */
+/* A beat at the door is no beat of the process's own: it may begin to count at 1 after it, or go on
+ * where it was. */
 static void keep_count(struct belay__slot *slot, bool counted, uint64_t own_nonce)
 {
 	slot->last_nonce = own_nonce;
@@ -111,8 +125,8 @@ static void keep_count(struct belay__slot *slot, bool counted, uint64_t own_nonc
 		slot->flags = (uint8_t)(slot->flags & ~BELAY__SLOT_HAS_NONCE);
 }
 
-bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello, const struct belay__packet_from *from,
-	int *ret_code, const char **ret_sentence)
+bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello,
+	const struct belay__packet_from *from, int *ret_code, const char **ret_sentence)
 {
 	struct belay_observer *observer = door->observer;
 	int subject = find_subject(hello, from, ret_sentence);
@@ -126,7 +140,8 @@ bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello
 	*ret_code = subject < 0 ? subject : 0;
 	if (subject < 0)
 		return false;
-	if ((named && !belay__name_valid(hello->name, strlen(hello->name))) || hello->status > BELAY_CRITICAL) {
+	if ((named && !belay__name_valid(hello->name, strlen(hello->name))) ||
+		hello->status > BELAY_CRITICAL) {
 		*ret_code = -EINVAL;
 		*ret_sentence = "that is no valid name or status";
 		return false;

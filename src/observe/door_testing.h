@@ -19,7 +19,8 @@ int connect_door(const struct house *house);
 struct belay__hello request(enum belay__hello_type type);
 void say(int fd, enum belay__hello_type type, const char *name);
 
-/* The next packet of an answer, for which the observer is given its turns. False: it has hung up. An event fails the test. */
+/* The next packet of an answer, for which the observer is given its turns. False: it has hung up.
+ * An event fails the test. */
 bool hear(struct belay_observer *observer, int fd);
 
 /* The last packet, whose code is CODE; with a sentence unless that is 0. */

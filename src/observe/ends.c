@@ -1,4 +1,5 @@
-/* The end of a process: told at once by its pidfd, with how it ended as soon as the kernel tells. */
+/* The end of a process: told at once by its pidfd, with how it ended as soon as the kernel
+ * tells. */
 
 #include <errno.h>
 #include <string.h>
@@ -18,7 +19,8 @@ static void on_pidfd(struct belay__io *io, uint32_t events)
 	struct belay__watch *watch = (struct belay__watch *)(void *)io;
 
 	(void)events;
-	/* A full ring is emptied in this very turn: the pidfd stays readable and is seen again in the next. */
+	/* A full ring is emptied in this very turn: the pidfd stays readable and is seen again in
+	 * the next. */
 	if ((observer->ended_tail + 1) % (observer->table.capacity + 1) == observer->ended_head)
 		return;
 	belay__io_remove(io);
@@ -41,7 +43,8 @@ void belay__watch_take(struct belay_observer *observer, uint32_t record, int pid
 {
 	struct belay__watch *watch = &observer->watches[record];
 
-	_Static_assert(offsetof(struct belay__watch, io) == 0, "on_pidfd() finds the watch by its io");
+	_Static_assert(offsetof(struct belay__watch, io) == 0,
+		"on_pidfd() finds the watch by its io");
 	watch->pidfd = pidfd;
 	watch->ended = false;
 	if (!within_budget(pidfd) ||
@@ -81,7 +84,8 @@ static void tell_status(struct belay_observer *observer, struct belay_event *eve
 		event->code = WTERMSIG(wait_status);
 		event->core_dumped = WCOREDUMP(wait_status);
 	}
-	observer->counts[event->end == BELAY_END_EXITED ? BELAY__COUNT_ENDS_EXITED : BELAY__COUNT_ENDS_KILLED]++;
+	observer->counts[event->end == BELAY_END_EXITED ? BELAY__COUNT_ENDS_EXITED
+							: BELAY__COUNT_ENDS_KILLED]++;
 }
 
 static void on_pending(struct belay__io *io, uint32_t events)
@@ -94,9 +98,10 @@ static void on_pending(struct belay__io *io, uint32_t events)
 	pending->observer->pending_told++;
 }
 
-/* Keeps the pidfd of a process that nobody has reaped yet, until the kernel can say how it ended (6.15). False: nobody
- * will ever tell. */
-static bool wait_for_status(struct belay_observer *observer, const struct belay_event *event, int pidfd_consume)
+/* Keeps the pidfd of a process that nobody has reaped yet, until the kernel can say how it ended
+ * (6.15). False: nobody will ever tell. */
+static bool wait_for_status(struct belay_observer *observer, const struct belay_event *event,
+	int pidfd_consume)
 {
 	_cleanup_close_ int pidfd = pidfd_consume;
 	struct belay__pending_end *pending = NULL;
@@ -118,7 +123,8 @@ static bool wait_for_status(struct belay_observer *observer, const struct belay_
 	return true;
 }
 
-/* How the process behind PIDFD ended: 0, -EAGAIN (the kernel will tell later), or another negative errno (never). */
+/* How the process behind PIDFD ended: 0, -EAGAIN (the kernel will tell later), or another negative
+ * errno (never). */
 static int find_status(const struct belay__slot *slot, int pidfd, int *ret_status)
 {
 	int r;

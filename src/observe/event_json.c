@@ -19,7 +19,9 @@ const char *belay__event_refusal(const struct belay_event *event)
 	case BELAY_EVENT_CTRL_TRUNCATED:
 		return "ctrl_truncated";
 	case BELAY_EVENT_IO:
-		return event->code == -EPERM ? "foreign_uid" : event->code == -ENODATA ? "no_credentials" : "io";
+		return event->code == -EPERM      ? "foreign_uid"
+			: event->code == -ENODATA ? "no_credentials"
+						  : "io";
 	case BELAY_EVENT_BEAT:
 	case BELAY_EVENT_STALL:
 	case BELAY_EVENT_END:
@@ -45,11 +47,12 @@ const char *belay__event_word(const struct belay_event *event)
 {
 	if (belay__event_refusal(event) != NULL)
 		return "refused";
-	return event->kind == BELAY_EVENT_BEAT ? beat_word(event) : belay_event_kind_name(event->kind);
+	return event->kind == BELAY_EVENT_BEAT ? beat_word(event)
+					       : belay_event_kind_name(event->kind);
 }
 
-static void write_head(struct belay__json_writer *json, struct belay__text *text, uint64_t seq, uint64_t realtime_ns,
-	uint64_t mono_ns, const char *word)
+static void write_head(struct belay__json_writer *json, struct belay__text *text, uint64_t seq,
+	uint64_t realtime_ns, uint64_t mono_ns, const char *word)
 {
 	char time[40];
 	struct belay__text stamp;
@@ -112,7 +115,8 @@ static void write_beat(struct belay__json_writer *json, const struct belay_event
 		belay__json_seconds(json, "silent_s", event->silent_ns);
 }
 
-static void write_refusal(struct belay__json_writer *json, const struct belay_event *event, uint64_t count)
+static void write_refusal(struct belay__json_writer *json, const struct belay_event *event,
+	uint64_t count)
 {
 	char sentence[160];
 
@@ -126,12 +130,13 @@ static void write_refusal(struct belay__json_writer *json, const struct belay_ev
 	}
 }
 
-void belay__event_write(const struct belay_event *event, uint64_t seq, uint64_t realtime_ns, uint64_t count,
-	struct belay__text *text)
+void belay__event_write(const struct belay_event *event, uint64_t seq, uint64_t realtime_ns,
+	uint64_t count, struct belay__text *text)
 {
 	struct belay__json_writer json;
 
-	write_head(&json, text, seq, realtime_ns, belay__clock_ns(CLOCK_MONOTONIC), belay__event_word(event));
+	write_head(&json, text, seq, realtime_ns, belay__clock_ns(CLOCK_MONOTONIC),
+		belay__event_word(event));
 	write_process(&json, event);
 	if (belay__event_refusal(event) != NULL)
 		write_refusal(&json, event, count);
@@ -151,8 +156,8 @@ void belay__event_write(const struct belay_event *event, uint64_t seq, uint64_t 
 	belay__text_add(text, "\n");
 }
 
-void belay__event_write_note(const char *what, const char *note, uint64_t seq, uint64_t realtime_ns, uint64_t mono_ns,
-	struct belay__text *text)
+void belay__event_write_note(const char *what, const char *note, uint64_t seq, uint64_t realtime_ns,
+	uint64_t mono_ns, struct belay__text *text)
 {
 	struct belay__json_writer json;
 

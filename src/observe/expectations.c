@@ -1,4 +1,5 @@
-/* Rules that expect a number of processes: who never came, or went and did not come back, is missing. */
+/* Rules that expect a number of processes: who never came, or went and did not come back, is
+ * missing. */
 
 #include "observe/core.h"
 
@@ -9,7 +10,8 @@ static void on_expect(struct belay__timer *timer, uint64_t now_ns)
 	(void)now_ns;
 }
 
-/* Starts or stops a rule's patience as processes come and go; wakes the turn when the earliest runs out. */
+/* Starts or stops a rule's patience as processes come and go; wakes the turn when the earliest runs
+ * out. */
 static void arm(struct belay_observer *observer)
 {
 	uint64_t earliest_ns = UINT64_MAX, raw_ns;
@@ -20,7 +22,8 @@ static void arm(struct belay_observer *observer)
 		if (observer->rule_beating[i] >= rule->expect) {
 			observer->rule_missing_due_ns[i] = UINT64_MAX;
 			observer->rule_missing_told[i] = false;
-		} else if (observer->rule_missing_due_ns[i] == UINT64_MAX && !observer->rule_missing_told[i]) {
+		} else if (observer->rule_missing_due_ns[i] == UINT64_MAX &&
+			!observer->rule_missing_told[i]) {
 			observer->rule_missing_due_ns[i] = observer->now_ns + rule->first_beat_ns;
 		}
 		if (observer->rule_missing_due_ns[i] < earliest_ns)
@@ -34,7 +37,8 @@ static void arm(struct belay_observer *observer)
 	}
 	raw_ns = belay__timer_due_ns(observer, earliest_ns);
 	if (observer->expect_timer.next == NULL || observer->expect_timer.due_ns != raw_ns)
-		belay__timer_set(observer->loop, &observer->expect_timer, raw_ns, on_expect, observer);
+		belay__timer_set(observer->loop, &observer->expect_timer, raw_ns, on_expect,
+			observer);
 }
 
 bool belay__expectations_next(struct belay_observer *observer)

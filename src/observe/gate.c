@@ -1,5 +1,5 @@
-/* The gate: receives, decodes, tracks, tells. It is a thin main over the embeddable observer; what it needs of the outside, the
- * parent opened and sent. */
+/* The gate: receives, decodes, tracks, tells. It is a thin main over the embeddable observer; what
+ * it needs of the outside, the parent opened and sent. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -150,7 +150,8 @@ static int on_role(void *data, const void *record, int fd_consume)
 	unsigned i = 0;
 
 	(void)fd_consume;
-	while (i < gate->role_count && strncmp(gate->roles[i].name, role->name, sizeof(role->name)) != 0)
+	while (i < gate->role_count &&
+		strncmp(gate->roles[i].name, role->name, sizeof(role->name)) != 0)
 		i++;
 	if (i == ROLES_MAX)
 		return -EPROTO;
@@ -218,7 +219,8 @@ static void on_parent(struct belay__io *io, uint32_t events)
 	struct gate *gate = io->data;
 
 	(void)events;
-	if (belay__channel_receive(BELAY__ROLE_CHANNEL, parent_rules, PARENT_RULES, gate, MESSAGES_PER_TURN) < 0)
+	if (belay__channel_receive(BELAY__ROLE_CHANNEL, parent_rules, PARENT_RULES, gate,
+		    MESSAGES_PER_TURN) < 0)
 		gate->over = true;
 }
 
@@ -243,7 +245,8 @@ static int on_answer(void *data, const void *record, int fd_consume)
 	(void)fd_consume;
 	/* The prober is trusted with looking, not with our memory. */
 	evidence.wchan[sizeof(evidence.wchan) - 1] = '\0';
-	belay__observer_answer(gate->observer, answer->pid, answer->start_ticks, answer->code, &evidence);
+	belay__observer_answer(gate->observer, answer->pid, answer->start_ticks, answer->code,
+		&evidence);
 	return 0;
 }
 
@@ -266,8 +269,8 @@ static void on_prober_ready(struct belay__io *io, uint32_t events)
 static void watch_prober(struct gate *gate)
 {
 	if (gate->prober_fd >= 0)
-		(void)belay__io_add(belay__observer_loop(gate->observer), &gate->prober_io, gate->prober_fd, EPOLLIN,
-			on_prober_ready, gate);
+		(void)belay__io_add(belay__observer_loop(gate->observer), &gate->prober_io,
+			gate->prober_fd, EPOLLIN, on_prober_ready, gate);
 }
 
 /* --- what `status` and `doctor` hear of us --- */
@@ -338,7 +341,8 @@ static int make_observer(struct gate *gate)
 	return belay_observer_new(&options, &gate->observer, NULL);
 }
 
-/* Builds the table in the state file, beside the one that an earlier gate left, and takes its processes over. */
+/* Builds the table in the state file, beside the one that an earlier gate left, and takes its
+ * processes over. */
 static uint32_t take_over(struct gate *gate)
 {
 	const char *reason = "";
@@ -351,14 +355,15 @@ static uint32_t take_over(struct gate *gate)
 		count = 0;
 	if (reason[0] != '\0')
 		belay__teller_note(&gate->teller, "state-refused", reason);
-	if (belay__state_map_take(gate->state_fd, (uint32_t)gate->options.capacity, &gate->state, &error) < 0) {
+	if (belay__state_map_take(gate->state_fd, (uint32_t)gate->options.capacity, &gate->state,
+		    &error) < 0) {
 		belay__teller_note(&gate->teller, "no-state", error.text);
 		gate->state_fd = belay__close(gate->state_fd);
 		return 0;
 	}
 	gate->state_fd = -EBADF;
-	belay__observer_set_table(
-		gate->observer, belay__state_slots(&gate->state), belay__state_records(&gate->state));
+	belay__observer_set_table(gate->observer, belay__state_slots(&gate->state),
+		belay__state_records(&gate->state));
 	going_on = belay__restore(gate->observer, gate->kept, count);
 	return going_on;
 }
@@ -379,8 +384,8 @@ static void on_progress(struct belay__timer *timer, uint64_t now_ns)
 	struct gate *gate = timer->data;
 
 	(void)tell_parent(BELAY__MSG_PROGRESS, &(struct belay__msg_nothing){ 0 }, NOTHING);
-	belay__timer_set(belay__observer_loop(gate->observer), timer, now_ns + gate->go.progress_every_ns,
-		on_progress, gate);
+	belay__timer_set(belay__observer_loop(gate->observer), timer,
+		now_ns + gate->go.progress_every_ns, on_progress, gate);
 }
 
 static int join_loop(struct gate *gate)
@@ -416,7 +421,8 @@ static int start(struct gate *gate)
 	belay__observer_set_prober(gate->observer, &prober);
 	belay__door_set_host(gate->observer->door, &host);
 	ready.going_on = take_over(gate);
-	r = belay__observer_adopt(gate->observer, &gate->beats, gate->hello_fd, gate->queue_frames, NULL);
+	r = belay__observer_adopt(gate->observer, &gate->beats, gate->hello_fd, gate->queue_frames,
+		NULL);
 	if (r == 0)
 		r = join_loop(gate);
 	if (r < 0)
@@ -434,8 +440,8 @@ static void serve(struct gate *gate)
 	belay__observer_wait(gate->observer);
 	while ((event = belay_observer_next(gate->observer)) != NULL) {
 		belay__teller_tell(&gate->teller, event);
-		if (event->kind == BELAY_EVENT_NAMESPACE_CONFLICT && gate->options.strict_namespace &&
-			!gate->options.allow_cross_namespace)
+		if (event->kind == BELAY_EVENT_NAMESPACE_CONFLICT &&
+			gate->options.strict_namespace && !gate->options.allow_cross_namespace)
 			_exit(BELAY__EXIT_STRICT_NAMESPACE);
 	}
 	/* Now that those who vanished have been told, nobody needs the table of before any more. */

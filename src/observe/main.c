@@ -1,4 +1,5 @@
-/* belay-observe: the observer's program. `belay observe` and `belay config` start it; it starts its roles from itself. */
+/* belay-observe: the observer's program. `belay observe` and `belay config` start it; it starts its
+ * roles from itself. */
 
 #include <stdio.h>
 #include <string.h>
@@ -18,9 +19,11 @@ static int help(void)
 	belay__text_init(&text, buffer, sizeof(buffer));
 	belay__text_add(&text,
 		"usage: belay observe [OPTION ...]\n\n"
-		"Watches processes that beat: tells who went silent and why, and who ended and how.\n\n");
+		"Watches processes that beat: tells who went silent and why, and who ended and "
+		"how.\n\n");
 	belay__options_help(belay__observe_table, belay__observe_table_count, &text);
-	belay__text_add(&text, "\nexample: belay observe --threshold 2s\nmanual:  man belay-observe\n");
+	belay__text_add(&text,
+		"\nexample: belay observe --threshold 2s\nmanual:  man belay-observe\n");
 	return belay__write_all(STDOUT_FILENO, text.chars, text.len) < 0 ? 1 : 0;
 }
 
@@ -37,7 +40,8 @@ int main(int argc, char **argv)
 	const char *role = value_of(first, "--role=");
 	const char *command = value_of(first, "--config-command=");
 
-	/* Started with stdin, stdout or stderr closed, we must not open a socket under their numbers. */
+	/* Started with stdin, stdout or stderr closed, we must not open a socket under their
+	 * numbers. */
 	if (belay__fd_fill_stdio() < 0)
 		return 71;
 	if (role != NULL && strcmp(role, "gate") == 0)

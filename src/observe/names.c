@@ -47,7 +47,8 @@ static uint64_t ordinal_key(uint64_t base, uint32_t ordinal)
 	return mix(base + ordinal);
 }
 
-/* The entry of KEY, or the empty one where it would go. Maps are at most half full, so there always is one. */
+/* The entry of KEY, or the empty one where it would go. Maps are at most half full, so there always
+ * is one. */
 static struct entry *find(const struct map *map, uint64_t key)
 {
 	uint32_t at = (uint32_t)key & map->mask;
@@ -61,7 +62,8 @@ static void drop(struct map *map, struct entry *entry)
 {
 	uint32_t hole = (uint32_t)(entry - map->entries);
 
-	for (uint32_t at = (hole + 1) & map->mask; map->entries[at].key != 0; at = (at + 1) & map->mask) {
+	for (uint32_t at = (hole + 1) & map->mask; map->entries[at].key != 0;
+		at = (at + 1) & map->mask) {
 		uint32_t home = (uint32_t)map->entries[at].key & map->mask;
 
 		/* What still lies at or behind the hole as seen from its home may move into it. */
@@ -140,12 +142,14 @@ uint32_t belay__ordinal_take(struct belay__ordinals *ordinals, uint32_t uid, con
 	return ordinal;
 }
 
-bool belay__ordinal_take_this(struct belay__ordinals *ordinals, uint32_t uid, const char *comm, uint32_t ordinal)
+bool belay__ordinal_take_this(struct belay__ordinals *ordinals, uint32_t uid, const char *comm,
+	uint32_t ordinal)
 {
 	return ordinal != 0 && take(ordinals, base_key(uid, comm), ordinal);
 }
 
-void belay__ordinal_give_back(struct belay__ordinals *ordinals, uint32_t uid, const char *comm, uint32_t ordinal)
+void belay__ordinal_give_back(struct belay__ordinals *ordinals, uint32_t uid, const char *comm,
+	uint32_t ordinal)
 {
 	uint64_t base = base_key(uid, comm);
 	struct entry *mark = find(&ordinals->taken, ordinal_key(base, ordinal));
@@ -168,19 +172,22 @@ static bool glob_matches(const char *pattern, const char *text)
 
 static bool has_conditions(const struct belay__rule *rule)
 {
-	return rule->exe[0] != '\0' || rule->unit[0] != '\0' || rule->comm[0] != '\0' || rule->uid >= 0;
+	return rule->exe[0] != '\0' || rule->unit[0] != '\0' || rule->comm[0] != '\0' ||
+		rule->uid >= 0;
 }
 
-static bool rule_satisfied(const struct belay__rule *rule, const struct belay__names *names, uint32_t uid)
+static bool rule_satisfied(const struct belay__rule *rule, const struct belay__names *names,
+	uint32_t uid)
 {
 	if (!has_conditions(rule))
 		return strcmp(rule->name, names->env) == 0;
-	return (rule->uid < 0 || rule->uid == (int64_t)uid) && glob_matches(rule->exe, names->exe) &&
-		glob_matches(rule->unit, names->unit) && glob_matches(rule->comm, names->comm);
+	return (rule->uid < 0 || rule->uid == (int64_t)uid) &&
+		glob_matches(rule->exe, names->exe) && glob_matches(rule->unit, names->unit) &&
+		glob_matches(rule->comm, names->comm);
 }
 
-int belay__rule_match(
-	const struct belay__rule *rules, uint32_t count, const struct belay__names *names, uint32_t uid)
+int belay__rule_match(const struct belay__rule *rules, uint32_t count,
+	const struct belay__names *names, uint32_t uid)
 {
 	for (uint32_t i = 0; i < count; i++)
 		if (rule_satisfied(&rules[i], names, uid))
@@ -198,7 +205,8 @@ static void copy_name(struct belay__record *record, const char *name, enum belay
 	record->ordinal = 0;
 }
 
-static void name_by_comm(struct belay__record *record, const char *comm, struct belay__ordinals *ordinals)
+static void name_by_comm(struct belay__record *record, const char *comm,
+	struct belay__ordinals *ordinals)
 {
 	struct belay__text text;
 
@@ -206,13 +214,14 @@ static void name_by_comm(struct belay__record *record, const char *comm, struct 
 	record->ordinal = belay__ordinal_take(ordinals, record->uid, record->name);
 	if (record->ordinal == 0)
 		return;
-	belay__text_init(&text, record->name + strlen(record->name), BELAY__NAME_MAX + 1 - strlen(record->name));
+	belay__text_init(&text, record->name + strlen(record->name),
+		BELAY__NAME_MAX + 1 - strlen(record->name));
 	belay__text_add(&text, "#");
 	belay__text_add_u64(&text, record->ordinal);
 }
 
-void belay__name_record(struct belay__record *record, const struct belay__rule *rules, uint32_t rule_count,
-	const struct belay__names *names, struct belay__ordinals *ordinals)
+void belay__name_record(struct belay__record *record, const struct belay__rule *rules,
+	uint32_t rule_count, const struct belay__names *names, struct belay__ordinals *ordinals)
 {
 	int rule = belay__rule_match(rules, rule_count, names, record->uid);
 

@@ -1,6 +1,7 @@
-/* Giving a tracked process its name, its rule, and with it its threshold: at first contact, at the door, at a reload and
- * after a restart. Its environment is read at first contact only, because reading it waits for a lock that a wedged
- * process may hold; what it called itself then is kept in its record. */
+/* Giving a tracked process its name, its rule, and with it its threshold: at first contact, at the
+ * door, at a reload and after a restart. Its environment is read at first contact only, because
+ * reading it waits for a lock that a wedged process may hold; what it called itself then is kept in
+ * its record. */
 
 #include <string.h>
 
@@ -21,7 +22,8 @@ static void join_rule(struct belay_observer *observer, uint32_t at)
 	const struct belay__record *record = &observer->table.records[slot->record];
 
 	forget_departed(observer, record);
-	slot->list = record->rule != 0 ? observer->rule_lists[record->rule - 1] : observer->default_list;
+	slot->list = record->rule != 0 ? observer->rule_lists[record->rule - 1]
+				       : observer->default_list;
 	if (record->rule != 0)
 		observer->rule_beating[record->rule - 1]++;
 	if (slot->flags & (BELAY__SLOT_STALLED | BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN))
@@ -38,14 +40,16 @@ static bool keep_ordinal(struct belay_observer *observer, struct belay__record *
 	if (mark == NULL)
 		return false;
 	*mark = '\0';
-	kept = belay__ordinal_take_this(observer->ordinals, record->uid, record->name, record->ordinal);
+	kept = belay__ordinal_take_this(observer->ordinals, record->uid, record->name,
+		record->ordinal);
 	*mark = '#';
 	if (kept)
 		record->rule = 0;
 	return kept;
 }
 
-static void name_by(struct belay_observer *observer, uint32_t at, struct belay__names *names, const char *own)
+static void name_by(struct belay_observer *observer, uint32_t at, struct belay__names *names,
+	const char *own)
 {
 	struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
 	size_t len = strnlen(own, BELAY__NAME_MAX);
@@ -56,7 +60,8 @@ static void name_by(struct belay_observer *observer, uint32_t at, struct belay__
 	if (record->own[0] != '\0' ||
 		belay__rule_match(observer->rules, observer->rule_count, names, record->uid) >= 0 ||
 		!keep_ordinal(observer, record))
-		belay__name_record(record, observer->rules, observer->rule_count, names, observer->ordinals);
+		belay__name_record(record, observer->rules, observer->rule_count, names,
+			observer->ordinals);
 	join_rule(observer, at);
 }
 
@@ -71,7 +76,8 @@ void belay__name_at_contact(struct belay_observer *observer, uint32_t at)
 
 void belay__name_again(struct belay_observer *observer, uint32_t at)
 {
-	const struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
+	const struct belay__record *record =
+		&observer->table.records[observer->table.slots[at].record];
 	struct belay__names names;
 
 	belay__read_names((pid_t)record->pid, /* with_environment= */ false, &names);

@@ -40,19 +40,22 @@ static void fill_defaults(struct belay_observer_options *options)
 static int check_options(const struct belay_observer_options *options, struct belay_error *reterr)
 {
 	if (options->threshold_ms < MIN_THRESHOLD_MS)
-		return belay__fail(reterr, -EINVAL, "threshold of %llu ms is below the minimum of %d ms",
+		return belay__fail(reterr, -EINVAL,
+			"threshold of %llu ms is below the minimum of %d ms",
 			(unsigned long long)options->threshold_ms, MIN_THRESHOLD_MS);
 	if (options->threshold_ms > MAX_MS || options->within_max_ms > MAX_MS)
 		return belay__fail(reterr, -EINVAL, "%s of %llu ms is above the maximum of %llu ms",
 			options->threshold_ms > MAX_MS ? "threshold" : "within-max",
-			(unsigned long long)(options->threshold_ms > MAX_MS ? options->threshold_ms
-									    : options->within_max_ms),
+			(unsigned long long)(options->threshold_ms > MAX_MS
+					? options->threshold_ms
+					: options->within_max_ms),
 			(unsigned long long)MAX_MS);
 	if (options->capacity > BELAY__CAPACITY_MAX)
-		return belay__fail(reterr, -EINVAL, "capacity of %u is above the maximum of %d", options->capacity,
-			BELAY__CAPACITY_MAX);
+		return belay__fail(reterr, -EINVAL, "capacity of %u is above the maximum of %d",
+			options->capacity, BELAY__CAPACITY_MAX);
 	if (options->socket_mode > 0777)
-		return belay__fail(reterr, -EINVAL, "socket mode %o is not one of 0 to 0777", options->socket_mode);
+		return belay__fail(reterr, -EINVAL, "socket mode %o is not one of 0 to 0777",
+			options->socket_mode);
 	return 0;
 }
 
@@ -80,41 +83,46 @@ static int allocate(struct belay_observer *observer)
 		observer->second_looks == NULL || observer->answers == NULL)
 		return -ENOMEM;
 	if ((r = belay__ordinals_new(capacity, &observer->ordinals)) < 0 ||
-		(r = belay__closer_new(&observer->closer)) < 0 || (r = belay__loop_new(&observer->loop)) < 0)
+		(r = belay__closer_new(&observer->closer)) < 0 ||
+		(r = belay__loop_new(&observer->loop)) < 0)
 		return r;
 	return belay__door_new(observer, &observer->door);
 }
 
 static int give_memory(struct belay_observer *observer)
 {
-	size_t slots = (size_t)belay__table_slot_count(observer->options.capacity) * sizeof(struct belay__slot);
+	size_t slots = (size_t)belay__table_slot_count(observer->options.capacity) *
+		sizeof(struct belay__slot);
 	size_t records = (size_t)observer->options.capacity * sizeof(struct belay__record);
-	void *memory = mmap(NULL, slots + records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, slots + records, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
-	/* Beats come in no order: in a large table each would miss the translation of four pages, too. */
+	/* Beats come in no order: in a large table each would miss the translation of four pages,
+	 * too. */
 	(void)madvise(memory, slots + records, MADV_HUGEPAGE);
 	observer->memory = memory;
 	observer->memory_size = slots + records;
-	belay__observer_set_table(
-		observer, memory, (struct belay__record *)(void *)((unsigned char *)memory + slots));
+	belay__observer_set_table(observer, memory,
+		(struct belay__record *)(void *)((unsigned char *)memory + slots));
 	return 0;
 }
 
-void belay__observer_set_table(
-	struct belay_observer *observer, struct belay__slot *slots, struct belay__record *records)
+void belay__observer_set_table(struct belay_observer *observer, struct belay__slot *slots,
+	struct belay__record *records)
 {
 	const struct belay_observer_options *options = &observer->options;
 
 	belay__table_init(&observer->table, options->capacity, slots, records,
 		(uint32_t)belay__clock_ns(CLOCK_REALTIME));
-	observer->table.eviction = options->eviction_policy == BELAY_EVICT_BALANCED ? BELAY__EVICT_BALANCED
-										    : BELAY__EVICT_STRICT;
+	observer->table.eviction = options->eviction_policy == BELAY_EVICT_BALANCED
+		? BELAY__EVICT_BALANCED
+		: BELAY__EVICT_STRICT;
 	observer->table.eviction_window = options->eviction_scan_window;
 	observer->table.deadlines.length_ns[BELAY__LIST_QUESTION] = EVIDENCE_WITHIN_NS;
-	observer->default_list = belay__deadlines_list(
-		&observer->table.deadlines, options->threshold_ms * BELAY__NS_PER_MS);
+	observer->default_list = belay__deadlines_list(&observer->table.deadlines,
+		options->threshold_ms * BELAY__NS_PER_MS);
 	belay__observer_set_rules(observer, observer->rules, observer->rule_count);
 }
 
@@ -132,8 +140,8 @@ static int learn_about_host(struct belay_observer *observer)
 	return 0;
 }
 
-int belay_observer_new(const struct belay_observer_options *options, struct belay_observer **ret_observer,
-	struct belay_error *reterr)
+int belay_observer_new(const struct belay_observer_options *options,
+	struct belay_observer **ret_observer, struct belay_error *reterr)
 {
 	struct belay_observer *observer = calloc(1, sizeof(*observer));
 	int r = -ENOMEM;
@@ -152,13 +160,14 @@ int belay_observer_new(const struct belay_observer_options *options, struct bela
 		return belay__fail(reterr, r, "cannot make an observer for %u processes: %s",
 			options->capacity != 0 ? options->capacity : DEFAULT_CAPACITY, strerror(-r));
 	}
-	belay__watch_clock_init(&observer->clock, options->boottime ? CLOCK_BOOTTIME : CLOCK_MONOTONIC,
-		options->clock, options->clock_data);
+	belay__watch_clock_init(&observer->clock,
+		options->boottime ? CLOCK_BOOTTIME : CLOCK_MONOTONIC, options->clock,
+		options->clock_data);
 	observer->now_ns = observer->clock.now_ns;
 	if (options->max_beat_rate > 0)
 		observer->interval_ns = BELAY__NS_PER_S / options->max_beat_rate;
-	belay__bucket_init(
-		&observer->bucket, options->global_beat_rate, options->global_beat_burst, observer->now_ns);
+	belay__bucket_init(&observer->bucket, options->global_beat_rate, options->global_beat_burst,
+		observer->now_ns);
 	learn_about_host(observer);
 	*ret_observer = observer;
 	return 0;
@@ -202,15 +211,16 @@ struct belay_observer *belay_observer_free(struct belay_observer *observer)
 	return NULL;
 }
 
-int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *beats_take, int hello_fd_take,
-	unsigned queue_frames, struct belay_error *reterr)
+int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *beats_take,
+	int hello_fd_take, unsigned queue_frames, struct belay_error *reterr)
 {
 	struct belay__listener *listener = &observer->listeners[observer->listener_count];
 	int r;
 
 	if (observer->listener_count == BELAY__LISTENERS_MAX)
-		return belay__fail(reterr, -ENOSPC, "cannot listen on %s: an observer has at most %d sockets",
-			beats_take->path, BELAY__LISTENERS_MAX);
+		return belay__fail(reterr, -ENOSPC,
+			"cannot listen on %s: an observer has at most %d sockets", beats_take->path,
+			BELAY__LISTENERS_MAX);
 	*listener = (struct belay__listener){
 		.observer = observer,
 		.beats = *beats_take,
@@ -219,8 +229,8 @@ int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *
 		.queue_frames = queue_frames,
 		.ready = true,
 	};
-	r = belay__receiver_new(
-		BELAY_FRAME_LEN, !beats_take->rights_refused, observer->closer, &listener->receiver);
+	r = belay__receiver_new(BELAY_FRAME_LEN, !beats_take->rights_refused, observer->closer,
+		&listener->receiver);
 	if (r == 0)
 		r = belay__watch_beats(listener);
 	if (r == 0 && hello_fd_take >= 0)
@@ -228,7 +238,8 @@ int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *
 	if (r < 0) {
 		belay__io_remove(&listener->io);
 		listener->receiver = belay__receiver_free(listener->receiver);
-		return belay__fail(reterr, r, "cannot listen on %s: %s", beats_take->path, strerror(-r));
+		return belay__fail(reterr, r, "cannot listen on %s: %s", beats_take->path,
+			strerror(-r));
 	}
 	observer->counts[BELAY__COUNT_BIND_SYNC_FAILED] += beats_take->directory_sync_failed;
 	if (observer->listener_count++ == 0)
@@ -236,7 +247,8 @@ int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *
 	return 0;
 }
 
-int belay_observer_listen(struct belay_observer *observer, const char *path, struct belay_error *reterr)
+int belay_observer_listen(struct belay_observer *observer, const char *path,
+	struct belay_error *reterr)
 {
 	struct belay__bind bind = {
 		.path = path,
@@ -252,7 +264,8 @@ int belay_observer_listen(struct belay_observer *observer, const char *path, str
 
 	r = belay__socket_sibling(path, BELAY__HELLO_SUFFIX, hello_path);
 	if (r < 0)
-		return belay__fail(reterr, r, "cannot listen on %s: the path is too long for a socket", path);
+		return belay__fail(reterr, r,
+			"cannot listen on %s: the path is too long for a socket", path);
 	r = belay__bind_guarded(&bind, &beats, reterr);
 	if (r < 0)
 		return r;
@@ -260,8 +273,8 @@ int belay_observer_listen(struct belay_observer *observer, const char *path, str
 	bind = (struct belay__bind){ .path = hello_path, .type = SOCK_SEQPACKET, .mode = bind.mode };
 	r = belay__bind_guarded(&bind, &hello, reterr);
 	if (r == 0)
-		r = belay__observer_adopt(
-			observer, &beats, hello.fd, frames > 0 ? (unsigned)frames : 1, reterr);
+		r = belay__observer_adopt(observer, &beats, hello.fd,
+			frames > 0 ? (unsigned)frames : 1, reterr);
 	if (r < 0) {
 		belay__unbind(&hello);
 		belay__unbind(&beats);
@@ -284,7 +297,8 @@ uint64_t belay_observer_now_ns(struct belay_observer *observer)
 	return observer->now_ns - observer->clock.start_ns;
 }
 
-void belay__observer_set_rules(struct belay_observer *observer, const struct belay__rule *rules, uint32_t count)
+void belay__observer_set_rules(struct belay_observer *observer, const struct belay__rule *rules,
+	uint32_t count)
 {
 	if (count > 0)
 		memmove(observer->rules, rules, count * sizeof(*rules));

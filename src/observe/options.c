@@ -15,7 +15,8 @@
 #include "observe/table.h"
 
 #define MIN_THRESHOLD_NS (10 * BELAY__NS_PER_MS)
-/* A hundred years: long enough for "never", and what is added to the time of day does not overflow. */
+/* A hundred years: long enough for "never", and what is added to the time of day does not
+ * overflow. */
 #define MAX_DURATION_NS (UINT64_C(36500) * 86400 * BELAY__NS_PER_S)
 #define MAX_RCVBUF      INT32_MAX
 #define MAX_WINDOW      4096
@@ -163,7 +164,8 @@ const struct belay__option belay__process_table[] = {
 const size_t belay__process_table_count = sizeof(belay__process_table) /
 	sizeof(belay__process_table[0]);
 
-/* Strings describe their defaults in words and stay empty; belay__options_check() has seen that the others can be read. */
+/* Strings describe their defaults in words and stay empty; belay__options_check() has seen that the
+ * others can be read. */
 static void set_defaults(const struct belay__option *table, size_t count, void *options)
 {
 	for (size_t i = 0; i < count; i++)
@@ -214,7 +216,8 @@ int belay__observe_options_check(const struct belay__observe_options *options,
 	return 0;
 }
 
-/* The directory that VARIABLE names, as the XDG specification reads it: a relative one counts as unset. */
+/* The directory that VARIABLE names, as the XDG specification reads it: a relative one counts as
+ * unset. */
 static const char *directory_from(const char *variable)
 {
 	const char *value = getenv(variable);

@@ -44,8 +44,8 @@ static void stop(struct belay__parent *parent)
 	parent->stopping = true;
 	(void)belay__service_manager_tell(&parent->manager, "STOPPING=1");
 	belay__crew_note(parent, "stopping", "the observer stops");
-	belay__timer_set(parent->loop, &parent->deadline, belay__loop_now_ns(parent->loop) + STOP_PATIENCE_NS,
-		on_patience_over, parent);
+	belay__timer_set(parent->loop, &parent->deadline,
+		belay__loop_now_ns(parent->loop) + STOP_PATIENCE_NS, on_patience_over, parent);
 	belay__crew_stop(parent);
 }
 
@@ -55,7 +55,8 @@ void belay__parent_ended(struct belay__parent *parent)
 	parent->over = true;
 }
 
-/* Re-reads the configuration, says what changed, reopens the event file. A configuration with errors changes nothing. */
+/* Re-reads the configuration, says what changed, reopens the event file. A configuration with
+ * errors changes nothing. */
 static void reload(struct belay__parent *parent)
 {
 	static struct belay__observe_config fresh;
@@ -72,9 +73,12 @@ static void reload(struct belay__parent *parent)
 		belay__log(BELAY__LOG_ERROR, "nothing was changed: %s", error.text);
 	} else {
 		/* What was opened at start stays where it is. */
-		memcpy(fresh.options.socket, parent->config.options.socket, sizeof(fresh.options.socket));
-		memcpy(fresh.options.state, parent->config.options.state, sizeof(fresh.options.state));
-		memcpy(fresh.options.events, parent->config.options.events, sizeof(fresh.options.events));
+		memcpy(fresh.options.socket, parent->config.options.socket,
+			sizeof(fresh.options.socket));
+		memcpy(fresh.options.state, parent->config.options.state,
+			sizeof(fresh.options.state));
+		memcpy(fresh.options.events, parent->config.options.events,
+			sizeof(fresh.options.events));
 		fresh.options.capacity = parent->config.options.capacity;
 		if (belay__config_diff(&parent->config, &fresh, &text) == 0)
 			belay__text_add(&text, "nothing changed");
@@ -106,7 +110,8 @@ void belay__parent_gate_ready(struct belay__parent *parent, uint32_t going_on)
 
 	if (parent->announced) {
 		belay__crew_note(parent, "role-ended", parent->gate_death);
-		(void)snprintf(text, sizeof(text), "the gate was replaced; %u processes go on", going_on);
+		(void)snprintf(text, sizeof(text), "the gate was replaced; %u processes go on",
+			going_on);
 		belay__crew_note(parent, "role-restarted", text);
 		return;
 	}
@@ -116,7 +121,8 @@ void belay__parent_gate_ready(struct belay__parent *parent, uint32_t going_on)
 		(unsigned long long)(parent->config.options.threshold_ns / BELAY__NS_PER_MS));
 	(void)belay__service_manager_tell(&parent->manager, text);
 	belay__banner(parent, going_on);
-	(void)snprintf(text, sizeof(text), "listening on %s; %u processes go on", parent->config.options.socket, going_on);
+	(void)snprintf(text, sizeof(text), "listening on %s; %u processes go on",
+		parent->config.options.socket, going_on);
 	belay__crew_note(parent, "started", text);
 }
 
@@ -132,9 +138,11 @@ static int begin(struct belay__parent *parent, struct belay_error *reterr)
 
 	if (r < 0)
 		return belay__fail(reterr, r, "cannot start: %s", strerror(-r));
-	parent->signal_fd = belay__signals_add(parent->loop, &parent->signal_io, signals, on_signal, parent);
+	parent->signal_fd = belay__signals_add(parent->loop, &parent->signal_io, signals, on_signal,
+		parent);
 	if (parent->signal_fd < 0)
-		return belay__fail(reterr, parent->signal_fd, "cannot start: %s", strerror(-parent->signal_fd));
+		return belay__fail(reterr, parent->signal_fd, "cannot start: %s",
+			strerror(-parent->signal_fd));
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)belay__fd_raise_limit();
@@ -168,7 +176,9 @@ static void end(struct belay__parent *parent)
 
 static int exit_status_of(int r)
 {
-	return r == -EACCES || r == -EPERM ? 77 : r == -EINVAL || r == -ENAMETOOLONG ? EXIT_USAGE : 1;
+	return r == -EACCES || r == -EPERM           ? 77
+		: r == -EINVAL || r == -ENAMETOOLONG ? EXIT_USAGE
+						     : 1;
 }
 
 int belay__parent_main(int argc, char **argv)

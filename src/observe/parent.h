@@ -1,7 +1,8 @@
 /* parent.h - the process that keeps what the others must not have, and replaces them
  *
- * It binds the sockets, opens the files, reads the configuration, talks to the service manager and starts the roles; it parses
- * nothing that a peer wrote. parent.c runs it, crew.c keeps the roles alive, provisions.c opens what they get.
+ * It binds the sockets, opens the files, reads the configuration, talks to the service manager and
+ * starts the roles; it parses nothing that a peer wrote. parent.c runs it, crew.c keeps the roles
+ * alive, provisions.c opens what they get.
  */
 #pragma once
 
@@ -43,11 +44,12 @@ struct belay__parent {
 	struct belay__loop *loop;
 	struct belay__io signal_io;
 	int signal_fd;
-	struct belay__timer deadline; /* --shutdown-after-secs, then the patience with a gate that does not end */
+	struct belay__timer
+		deadline; /* --shutdown-after-secs, then the patience with a gate that does not end */
 	struct belay__service_manager manager;
 	struct belay__crew_member crew[BELAY__ROLE_COUNT];
 	char gate_death[160]; /* how the last gate ended, for its successor to tell */
-	bool announced; /* READY=1 was sent */
+	bool announced;       /* READY=1 was sent */
 	bool stopping, over;
 	int exit_status;
 };
@@ -65,7 +67,8 @@ uint64_t belay__next_seq(const struct belay__parent *parent);
 /* --- crew.c --- */
 
 /* Starts ROLE and gives it what it needs. 0 or a negative errno with a sentence. */
-int belay__crew_start(struct belay__parent *parent, enum belay__role role, struct belay_error *reterr);
+int belay__crew_start(struct belay__parent *parent, enum belay__role role,
+	struct belay_error *reterr);
 /* Asks the gate to end, then ends all. */
 void belay__crew_stop(struct belay__parent *parent);
 /* Ends what still runs, now. */

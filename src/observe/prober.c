@@ -1,4 +1,5 @@
-/* The prober: takes {pid, start time}, answers with a fixed record of what /proc says, within 100 ms. */
+/* The prober: takes {pid, start time}, answers with a fixed record of what /proc says, within 100
+ * ms. */
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -15,8 +16,8 @@
 #include "loop/loop.h"
 #include "observe/roles.h"
 
-#define LOOKS_MAX  1024
-#define BATCH      64
+#define LOOKS_MAX 1024
+#define BATCH     64
 
 struct look {
 	struct belay__msg_answer answer;
@@ -33,9 +34,10 @@ struct prober {
 	struct look looks[LOOKS_MAX];
 };
 
-/* Of root's powers only the one to look into other processes is kept, for good: nothing that could be executed gets others back.
- * The uid stays, because /proc/PID/syscall is mode 0400 and no capability but DAC_READ_SEARCH opens it for others; another uid
- * would not make the prober weaker, as CAP_SYS_PTRACE reaches every process of root's. */
+/* Of root's powers only the one to look into other processes is kept, for good: nothing that could
+ * be executed gets others back. The uid stays, because /proc/PID/syscall is mode 0400 and no
+ * capability but DAC_READ_SEARCH opens it for others; another uid would not make the prober weaker,
+ * as CAP_SYS_PTRACE reaches every process of root's. */
 static int keep_only_ptrace(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -58,9 +60,11 @@ static int keep_only_ptrace(void)
 
 static void answer(struct prober *prober, const struct belay__msg_answer *record)
 {
-	/* A gate that does not read gets no answer: its question runs out and the stall is told without evidence. */
+	/* A gate that does not read gets no answer: its question runs out and the stall is told
+	 * without evidence. */
 	if (prober->gate >= 0)
-		(void)belay__channel_send(prober->gate, BELAY__MSG_ANSWER, record, sizeof(*record), -EBADF);
+		(void)belay__channel_send(prober->gate, BELAY__MSG_ANSWER, record, sizeof(*record),
+			-EBADF);
 }
 
 static struct look *look_at(struct prober *prober, uint32_t i)
@@ -75,14 +79,15 @@ static void on_second_look(struct belay__timer *timer, uint64_t now_ns)
 	while (prober->count > 0 && look_at(prober, 0)->due_ns <= now_ns) {
 		struct belay__msg_answer *record = &look_at(prober, 0)->answer;
 
-		record->code = belay__evidence_look_again(
-			(pid_t)record->pid, record->start_ticks, now_ns, &record->evidence);
+		record->code = belay__evidence_look_again((pid_t)record->pid, record->start_ticks,
+			now_ns, &record->evidence);
 		answer(prober, record);
 		prober->head = (prober->head + 1) % LOOKS_MAX;
 		prober->count--;
 	}
 	if (prober->count > 0)
-		belay__timer_set(prober->loop, timer, look_at(prober, 0)->due_ns, on_second_look, prober);
+		belay__timer_set(prober->loop, timer, look_at(prober, 0)->due_ns, on_second_look,
+			prober);
 }
 
 static int on_ask(void *data, const void *record, int fd_consume)
@@ -99,10 +104,11 @@ static int on_ask(void *data, const void *record, int fd_consume)
 		answer(prober, &found);
 		return 0;
 	}
-	*look_at(prober, prober->count) = (struct look){ .answer = found, .due_ns = now_ns + BELAY__LOOK_APART_NS };
+	*look_at(prober, prober->count) = (struct look){ .answer = found,
+		.due_ns = now_ns + BELAY__LOOK_APART_NS };
 	if (prober->count++ == 0)
-		belay__timer_set(
-			prober->loop, &prober->timer, now_ns + BELAY__LOOK_APART_NS, on_second_look, prober);
+		belay__timer_set(prober->loop, &prober->timer, now_ns + BELAY__LOOK_APART_NS,
+			on_second_look, prober);
 	return 0;
 }
 
@@ -153,9 +159,11 @@ int belay__prober_main(void)
 {
 	static struct prober prober = { .gate = -EBADF, .gate_io = { .fd = -EBADF } };
 
-	if (belay__role_begin("belay-prober") < 0 || keep_only_ptrace() < 0 || belay__loop_new(&prober.loop) < 0)
+	if (belay__role_begin("belay-prober") < 0 || keep_only_ptrace() < 0 ||
+		belay__loop_new(&prober.loop) < 0)
 		return 71;
-	if (belay__io_add(prober.loop, &prober.parent_io, BELAY__ROLE_CHANNEL, EPOLLIN, on_parent, &prober) < 0)
+	if (belay__io_add(prober.loop, &prober.parent_io, BELAY__ROLE_CHANNEL, EPOLLIN, on_parent,
+		    &prober) < 0)
 		return 71;
 	while (!prober.over)
 		if (belay__loop_turn(prober.loop, UINT64_MAX) < 0)

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -24,6 +26,7 @@
 #define LAST_BYTES 16384
 /* A gate whose parent was killed ends by itself, but not before it has noticed. */
 #define ORPHAN_PATIENCE_MS 1000
+#define ORPHAN_PAUSE_MS    20
 
 static int resolve_paths(struct belay__parent *parent, struct belay_error *reterr)
 {
@@ -41,31 +44,51 @@ static int resolve_paths(struct belay__parent *parent, struct belay_error *reter
 
 		r = belay__socket_sibling(options->socket, ".state", path);
 		if (r < 0)
-			return belay__fail(reterr, r, "cannot use %s: the path is too long for a socket", options->socket);
+			return belay__fail(reterr, r,
+				"cannot use %s: the path is too long for a socket", options->socket);
 		memcpy(options->state, path, sizeof(path));
 	}
 	parent->events_wanted = strcmp(options->events, "none") != 0;
 	if (!parent->events_wanted)
 		return 0;
-	r = belay__events_path(options->events, options->socket, parent->socket_is_default, options->events,
-		sizeof(options->events));
+	r = belay__events_path(options->events, options->socket, parent->socket_is_default,
+		options->events, sizeof(options->events));
 	if (r < 0)
 		return belay__fail(reterr, r,
-			"no place is known to keep events in; name one with --events PATH, or use --events none");
+			"no place is known to keep events in; name one with --events PATH, or use "
+			"--events none");
 	return 0;
 }
 
-/* Binds, waiting a moment for an orphaned gate to let go of the socket: we hold the lock, so no observer has it. */
-static int bind_patiently(const struct belay__bind *bind, struct belay__bound *ret_bound, struct belay_error *reterr)
+/* Whether nobody holds the lock of the beat socket at PATH, and yet there is a socket. */
+static bool is_orphaned(const char *path)
 {
-	uint64_t give_up_ns = belay__clock_ns(CLOCK_MONOTONIC) + ORPHAN_PATIENCE_MS * BELAY__NS_PER_MS;
+	char lock_path[BELAY__SOCKET_PATH_SIZE];
+	_cleanup_close_ int fd = -EBADF;
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode) ||
+		belay__socket_sibling(path, ".lock", lock_path) < 0)
+		return false;
+	fd = open(lock_path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Binds, waiting a moment for the gate of an observer that was killed to let go of the socket.
+ * ORPHANED: we know that it is nobody else's, because we hold the lock. */
+static int bind_patiently(const struct belay__bind *bind, bool orphaned,
+	struct belay__bound *ret_bound, struct belay_error *reterr)
+{
+	uint64_t give_up_ns = belay__clock_ns(CLOCK_MONOTONIC) +
+		ORPHAN_PATIENCE_MS * BELAY__NS_PER_MS;
 	int r;
 
 	for (;;) {
 		r = belay__bind_guarded(bind, ret_bound, reterr);
-		if (r != -EADDRINUSE || belay__clock_ns(CLOCK_MONOTONIC) > give_up_ns)
+		if (r != -EADDRINUSE || !(orphaned || is_orphaned(bind->path)) ||
+			belay__clock_ns(CLOCK_MONOTONIC) > give_up_ns)
 			return r;
-		(void)poll(NULL, 0, 20);
+		(void)poll(NULL, 0, ORPHAN_PAUSE_MS);
 	}
 }
 
@@ -81,15 +104,18 @@ static int bind_sockets(struct belay__parent *parent, struct belay_error *reterr
 		.lock = true,
 		.dgram_qlen = (unsigned)options->dgram_qlen,
 	};
-	int r = bind_patiently(&bind, &parent->beats, reterr);
+	int r = bind_patiently(&bind, /* orphaned= */ false, &parent->beats, reterr);
 
 	if (r < 0)
 		return r;
 	r = belay__socket_sibling(options->socket, BELAY__HELLO_SUFFIX, hello_path);
 	if (r < 0)
-		return belay__fail(reterr, r, "cannot use %s: the path is too long for a socket", options->socket);
-	bind = (struct belay__bind){ .path = hello_path, .type = SOCK_SEQPACKET, .mode = options->socket_mode };
-	return bind_patiently(&bind, &parent->hello, reterr);
+		return belay__fail(reterr, r, "cannot use %s: the path is too long for a socket",
+			options->socket);
+	bind = (struct belay__bind){ .path = hello_path,
+		.type = SOCK_SEQPACKET,
+		.mode = options->socket_mode };
+	return bind_patiently(&bind, /* orphaned= */ true, &parent->hello, reterr);
 }
 
 static bool is_default_path(const char *path)
@@ -103,7 +129,8 @@ static bool is_default_path(const char *path)
 	return false;
 }
 
-/* Takes the sockets that a service manager bound for us: the datagram one for beats, the other for the door. */
+/* Takes the sockets that a service manager bound for us: the datagram one for beats, the other for
+ * the door. */
 static int adopt_sockets(struct belay__parent *parent, int count, struct belay_error *reterr)
 {
 	for (int fd = FIRST_PASSED_FD; fd < FIRST_PASSED_FD + count; fd++) {
@@ -112,27 +139,35 @@ static int adopt_sockets(struct belay__parent *parent, int count, struct belay_e
 		struct belay__bound *place;
 
 		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
-			return belay__fail(reterr, -errno, "descriptor %d, passed by the service manager, is no socket", fd);
+			return belay__fail(reterr, -errno,
+				"descriptor %d, passed by the service manager, is no socket", fd);
 		place = type == SOCK_DGRAM ? &parent->beats : &parent->hello;
 		if (place->fd >= 0)
 			return belay__fail(reterr, -EINVAL,
-				"the service manager passed two sockets of one kind; one datagram and one seqpacket socket are meant");
-		r = belay__bind_adopt_consume(fd, type == SOCK_DGRAM ? SOCK_DGRAM : SOCK_SEQPACKET, place, reterr);
+				"the service manager passed two sockets of one kind; one datagram "
+				"and one seqpacket socket are meant");
+		r = belay__bind_adopt_consume(fd, type == SOCK_DGRAM ? SOCK_DGRAM : SOCK_SEQPACKET,
+			place, reterr);
 		if (r < 0)
 			return r;
 	}
 	if (parent->beats.fd < 0)
-		return belay__fail(reterr, -EINVAL, "the service manager passed no datagram socket for beats");
+		return belay__fail(reterr, -EINVAL,
+			"the service manager passed no datagram socket for beats");
 	if (parent->beats.path[0] != '\0')
-		memcpy(parent->config.options.socket, parent->beats.path, sizeof(parent->config.options.socket));
+		memcpy(parent->config.options.socket, parent->beats.path,
+			sizeof(parent->config.options.socket));
 	parent->socket_is_default = is_default_path(parent->beats.path);
 	return 0;
 }
 
-/* A socket that was passed to us may hold beats already, so another one made now is measured in its place. */
+/* A socket that was passed to us may hold beats already, so another one made now is measured in its
+ * place. */
 static int measure_queue(const struct belay__parent *parent, bool adopted)
 {
-	_cleanup_close_ int other = adopted ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -EBADF;
+	_cleanup_close_ int other = adopted
+		? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
+		: -EBADF;
 	int frames = belay__measure_queue(adopted ? other : parent->beats.fd);
 
 	return frames > 0 ? frames : 1;
@@ -156,21 +191,23 @@ static int open_sockets(struct belay__parent *parent, struct belay_error *reterr
 	parent->queue_frames = measure_queue(parent, /* adopted= */ count > 0);
 	if (parent->beats.qlen_refused)
 		belay__log(BELAY__LOG_WARNING,
-			"--dgram-qlen is not permitted here; as root: sysctl net.unix.max_dgram_qlen=512");
+			"--dgram-qlen is not permitted here; as root: sysctl "
+			"net.unix.max_dgram_qlen=512");
 	return 0;
 }
 
 /* An orphaned gate has the file locked until it has noticed that it is one. */
 static int open_patiently(const char *path, struct belay_error *reterr)
 {
-	uint64_t give_up_ns = belay__clock_ns(CLOCK_MONOTONIC) + ORPHAN_PATIENCE_MS * BELAY__NS_PER_MS;
+	uint64_t give_up_ns = belay__clock_ns(CLOCK_MONOTONIC) +
+		ORPHAN_PATIENCE_MS * BELAY__NS_PER_MS;
 
 	for (;;) {
 		int fd = belay__state_open(path, reterr);
 
 		if (fd != -EBUSY || belay__clock_ns(CLOCK_MONOTONIC) > give_up_ns)
 			return fd;
-		(void)poll(NULL, 0, 20);
+		(void)poll(NULL, 0, ORPHAN_PAUSE_MS);
 	}
 }
 
@@ -199,13 +236,16 @@ int belay__open_events(struct belay__parent *parent)
 	return fd >= 0 ? fd : -EBADF;
 }
 
-/* The number at the start of the last whole line of FD's last LAST_BYTES; 0: none. Nothing else of a line is looked at. */
+/* The number at the start of the last whole line of FD's last LAST_BYTES; 0: none. Nothing else of
+ * a line is looked at. */
 static uint64_t last_seq(int fd)
 {
 	static const char head[] = "{\"seq\":";
 	static char bytes[LAST_BYTES + 1];
 	off_t size = lseek(fd, 0, SEEK_END);
-	ssize_t n = size > 0 ? pread(fd, bytes, LAST_BYTES, size > LAST_BYTES ? size - LAST_BYTES : 0) : 0;
+	ssize_t n = size > 0
+		? pread(fd, bytes, LAST_BYTES, size > LAST_BYTES ? size - LAST_BYTES : 0)
+		: 0;
 	uint64_t seq = 0;
 
 	bytes[n > 0 ? n : 0] = '\0';
@@ -223,7 +263,8 @@ uint64_t belay__next_seq(const struct belay__parent *parent)
 
 	(void)snprintf(older, sizeof(older), "%s.1", parent->config.options.events);
 	for (unsigned i = 0; i < 2 && seq == 0 && parent->events_wanted; i++) {
-		_cleanup_close_ int fd = open(paths[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		_cleanup_close_ int fd = open(paths[i],
+			O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 		if (fd >= 0)
 			seq = last_seq(fd);
@@ -237,7 +278,8 @@ int belay__provide(struct belay__parent *parent, struct belay_error *reterr)
 
 	parent->self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	if (parent->self_fd < 0)
-		return belay__fail(reterr, -errno, "cannot open our own program: %s; is /proc mounted?", strerror(errno));
+		return belay__fail(reterr, -errno,
+			"cannot open our own program: %s; is /proc mounted?", strerror(errno));
 	r = open_sockets(parent, reterr);
 	if (r < 0)
 		return r;

@@ -2,7 +2,8 @@
 
 #include "base/clock.h"
 
-/* Thresholds that nobody has any more make room for new ones. Members wait off their lists until they rejoin. */
+/* Thresholds that nobody has any more make room for new ones. Members wait off their lists until
+ * they rejoin. */
 static void forget_thresholds(struct belay__table *table)
 {
 	for (uint32_t at = 0; at < table->slot_count; at++)
@@ -17,15 +18,19 @@ void belay__reload(struct belay_observer *observer, const struct belay__observe_
 {
 	observer->options.threshold_ms = options->threshold_ns / BELAY__NS_PER_MS;
 	observer->options.within_max_ms = options->within_max_ns / BELAY__NS_PER_MS;
-	observer->interval_ns = options->max_beat_rate > 0 ? BELAY__NS_PER_S / options->max_beat_rate : 0;
+	observer->interval_ns = options->max_beat_rate > 0
+		? BELAY__NS_PER_S / options->max_beat_rate
+		: 0;
 	observer->now_ns = belay__watch_clock_now(&observer->clock);
-	belay__bucket_init(
-		&observer->bucket, options->global_beat_rate, options->global_beat_burst, observer->now_ns);
+	belay__bucket_init(&observer->bucket, options->global_beat_rate, options->global_beat_burst,
+		observer->now_ns);
 	for (uint32_t at = 0; at < observer->table.slot_count; at++)
 		if (observer->table.slots[at].pid != 0)
-			belay__name_let_go(observer, &observer->table.records[observer->table.slots[at].record]);
+			belay__name_let_go(observer,
+				&observer->table.records[observer->table.slots[at].record]);
 	forget_thresholds(&observer->table);
-	observer->default_list = belay__deadlines_list(&observer->table.deadlines, options->threshold_ns);
+	observer->default_list = belay__deadlines_list(&observer->table.deadlines,
+		options->threshold_ns);
 	belay__observer_set_rules(observer, rules, rule_count);
 	for (uint32_t at = 0; at < observer->table.slot_count; at++)
 		if (observer->table.slots[at].pid != 0)

@@ -27,10 +27,12 @@ static void fetch(struct belay_observer *observer)
 	counts[BELAY__COUNT_CLOCK_REGRESSIONS] = observer->clock.regressions;
 	counts[BELAY__COUNT_CLOCK_JUMPS] = observer->clock.jumps_forward;
 	counts[BELAY__COUNT_PID_MAX] = observer->pid_max;
-	counts[BELAY__COUNT_UPTIME] = (observer->clock.now_ns - observer->clock.start_ns) / BELAY__NS_PER_S;
+	counts[BELAY__COUNT_UPTIME] = (observer->clock.now_ns - observer->clock.start_ns) /
+		BELAY__NS_PER_S;
 }
 
-size_t belay_observer_counters(struct belay_observer *observer, struct belay_counter *counters, size_t size)
+size_t belay_observer_counters(struct belay_observer *observer, struct belay_counter *counters,
+	size_t size)
 {
 	fetch(observer);
 	for (size_t i = 0; i < BELAY__COUNTER_COUNT && i < size; i++)

@@ -7,7 +7,8 @@
 #include "base/fd.h"
 
 /* What it announced of its silence still holds: it is the same boot and the same clock. */
-static void keep_announcement(struct belay_observer *observer, uint32_t at, const struct belay__slot *kept)
+static void keep_announcement(struct belay_observer *observer, uint32_t at,
+	const struct belay__slot *kept)
 {
 	uint64_t most_ns = observer->options.within_max_ms * BELAY__NS_PER_MS;
 	struct belay__slot *slot = &observer->table.slots[at];
@@ -20,7 +21,8 @@ static void keep_announcement(struct belay_observer *observer, uint32_t at, cons
 }
 
 /* False: there is no room for it any more. */
-static bool go_on(struct belay_observer *observer, const struct belay__kept *kept, struct belay__identity *identity)
+static bool go_on(struct belay_observer *observer, const struct belay__kept *kept,
+	struct belay__identity *identity)
 {
 	uint32_t at = belay__table_insert(&observer->table, kept->slot.pid);
 	struct belay__slot *slot;
@@ -38,7 +40,8 @@ static bool go_on(struct belay_observer *observer, const struct belay__kept *kep
 	slot->record = number;
 	slot->prev = slot->next = BELAY__NO_SLOT;
 	slot->last_ns = observer->now_ns;
-	slot->flags = kept->slot.flags & (BELAY__SLOT_HAS_NONCE | BELAY__SLOT_HAS_TERMINAL | BELAY__SLOT_TERMINAL);
+	slot->flags = kept->slot.flags &
+		(BELAY__SLOT_HAS_NONCE | BELAY__SLOT_HAS_TERMINAL | BELAY__SLOT_TERMINAL);
 	*record = kept->record;
 	record->paid_ns = 0;
 	if (kept->slot.flags & BELAY__SLOT_STALLED)
@@ -51,7 +54,8 @@ static bool go_on(struct belay_observer *observer, const struct belay__kept *kep
 	return true;
 }
 
-/* Whether the process is still the one that was kept; fills *ret_identity when it is. What cannot be told is not "gone". */
+/* Whether the process is still the one that was kept; fills *ret_identity when it is. What cannot
+ * be told is not "gone". */
 static bool same_process(const struct belay__kept *kept, struct belay__identity *ret_identity)
 {
 	int r = belay__identify(kept->slot.pid, ret_identity);
@@ -65,7 +69,8 @@ static bool same_process(const struct belay__kept *kept, struct belay__identity 
 	return false;
 }
 
-uint32_t belay__restore(struct belay_observer *observer, const struct belay__kept *kept, uint32_t count)
+uint32_t belay__restore(struct belay_observer *observer, const struct belay__kept *kept,
+	uint32_t count)
 {
 	uint32_t going_on = 0;
 
@@ -99,8 +104,9 @@ bool belay__vanished_next(struct belay_observer *observer)
 		uint32_t at = belay__table_find(&observer->table, kept->slot.pid);
 		struct belay_event *event;
 
-		if (at != BELAY__NO_SLOT && (kept->slot.start_ticks == 0 ||
-						    observer->table.slots[at].start_ticks == kept->slot.start_ticks))
+		if (at != BELAY__NO_SLOT &&
+			(kept->slot.start_ticks == 0 ||
+				observer->table.slots[at].start_ticks == kept->slot.start_ticks))
 			continue;
 		if (at == BELAY__NO_SLOT && lives_on(kept))
 			continue;

@@ -6,8 +6,9 @@
 #include "base/fd.h"
 #include "observe/roles.h"
 
-/* A terminal's signals go to the whole group; the parent answers them for all of us. SIGTERM and SIGKILL still end a role alone.
- * A pipe without a reader and a file at its limit are errors to us, not deaths. */
+/* A terminal's signals go to the whole group; the parent answers them for all of us. SIGTERM and
+ * SIGKILL still end a role alone. A pipe without a reader and a file at its limit are errors to us,
+ * not deaths. */
 static const int parents_signals[] = { SIGINT, SIGQUIT, SIGHUP, SIGPIPE, SIGXFSZ };
 
 int belay__role_begin(const char *name)

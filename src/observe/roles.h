@@ -1,9 +1,10 @@
 /* roles.h - what the observer's processes say to each other
  *
- * The parent keeps privilege and parses nothing a peer wrote; it binds, opens, starts the others, and replaces them. The gate receives,
- * decodes, tracks and tells. The prober looks into /proc. All three are the same program, executed from the descriptor that the
- * parent opened of itself at start, so that an upgrade never mixes versions; each finds its channel to the parent at BELAY__ROLE_CHANNEL
- * and ends when that does.
+ * The parent keeps privilege and parses nothing a peer wrote; it binds, opens, starts the others,
+ * and replaces them. The gate receives, decodes, tracks and tells. The prober looks into /proc. All
+ * three are the same program, executed from the descriptor that the parent opened of itself at
+ * start, so that an upgrade never mixes versions; each finds its channel to the parent at
+ * BELAY__ROLE_CHANNEL and ends when that does.
  *
  *	parent                                   gate                    prober
  *	  |-- OPTIONS, RULE*, files, sockets, GO -->|                        |
@@ -21,7 +22,8 @@
 #include "observe/options.h"
 
 #define BELAY__ROLE_CHANNEL 3
-/* A gate that met a process of another namespace under --strict-namespace-check: the parent ends, too. */
+/* A gate that met a process of another namespace under --strict-namespace-check: the parent ends,
+ * too. */
 #define BELAY__EXIT_STRICT_NAMESPACE 78
 
 enum belay__role_message {
@@ -33,14 +35,14 @@ enum belay__role_message {
 	BELAY__MSG_EVENTS,      /* nothing + fd: the event file, to append to */
 	BELAY__MSG_PROBER,      /* nothing + fd: a channel to the prober */
 	BELAY__MSG_GO,          /* struct belay__msg_go: all is there */
-	BELAY__MSG_ROLE,        /* struct belay__msg_role: how the roles are, for `status` and `doctor` */
-	BELAY__MSG_STOP,        /* tell the end and end */
-	BELAY__MSG_READY,       /* gate: struct belay__msg_ready */
-	BELAY__MSG_PROGRESS,    /* gate: it turns */
-	BELAY__MSG_ROTATE,      /* gate: the event file is full */
-	BELAY__MSG_NOTE,        /* parent: struct belay__msg_note, to be told as an event */
-	BELAY__MSG_ASK,         /* gate to prober: struct belay__msg_ask */
-	BELAY__MSG_ANSWER,      /* prober to gate: struct belay__msg_answer */
+	BELAY__MSG_ROLE,  /* struct belay__msg_role: how the roles are, for `status` and `doctor` */
+	BELAY__MSG_STOP,  /* tell the end and end */
+	BELAY__MSG_READY, /* gate: struct belay__msg_ready */
+	BELAY__MSG_PROGRESS,     /* gate: it turns */
+	BELAY__MSG_ROTATE,       /* gate: the event file is full */
+	BELAY__MSG_NOTE,         /* parent: struct belay__msg_note, to be told as an event */
+	BELAY__MSG_ASK,          /* gate to prober: struct belay__msg_ask */
+	BELAY__MSG_ANSWER,       /* prober to gate: struct belay__msg_answer */
 	BELAY__MSG_FORGET_RULES, /* rules follow that replace those in force */
 };
 
@@ -93,5 +95,6 @@ struct belay__msg_answer {
 int belay__gate_main(void);
 int belay__prober_main(void);
 
-/* What every role does first: names itself, dies with the parent, ignores what is meant for it. 0 or a negative errno. */
+/* What every role does first: names itself, dies with the parent, ignores what is meant for it. 0
+ * or a negative errno. */
 int belay__role_begin(const char *name);

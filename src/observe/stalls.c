@@ -23,7 +23,8 @@ static bool has_ended(struct belay_observer *observer, const struct belay__slot 
 	if (slot->start_ticks == 0)
 		return false;
 	r = belay__read_stat((pid_t)slot->pid, &stat);
-	return r == -ESRCH || (r == 0 && (stat.start_ticks != slot->start_ticks || stat.state == 'Z'));
+	return r == -ESRCH ||
+		(r == 0 && (stat.start_ticks != slot->start_ticks || stat.state == 'Z'));
 }
 
 static struct belay__second_look *look_at(struct belay_observer *observer, uint32_t i)
@@ -40,17 +41,21 @@ static void on_second_look(struct belay__timer *timer, uint64_t now_ns)
 		int r;
 
 		if (look->due_ns > now_ns) {
-			belay__timer_set(observer->loop, timer, look->due_ns, on_second_look, observer);
+			belay__timer_set(observer->loop, timer, look->due_ns, on_second_look,
+				observer);
 			return;
 		}
-		r = belay__evidence_look_again((pid_t)look->pid, look->start_ticks, now_ns, &look->evidence);
-		belay__observer_answer(observer, look->pid, look->start_ticks, r, r == 0 ? &look->evidence : NULL);
+		r = belay__evidence_look_again((pid_t)look->pid, look->start_ticks, now_ns,
+			&look->evidence);
+		belay__observer_answer(observer, look->pid, look->start_ticks, r,
+			r == 0 ? &look->evidence : NULL);
 		observer->looks_head = (observer->looks_head + 1) % BELAY__SECOND_LOOKS_MAX;
 		observer->looks_count--;
 	}
 }
 
-/* Without a prober the observer looks by itself; all looks are equally far apart, so the ring is in order of time. */
+/* Without a prober the observer looks by itself; all looks are equally far apart, so the ring is in
+ * order of time. */
 static void look_by_ourselves(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks)
 {
 	struct belay__second_look *look = look_at(observer, observer->looks_count);
@@ -58,8 +63,10 @@ static void look_by_ourselves(struct belay_observer *observer, uint32_t pid, uin
 	struct belay__evidence evidence;
 	int r = belay__evidence_look((pid_t)pid, start_ticks, now_ns, &evidence);
 
-	if (r <= 0 || observer->looks_count == BELAY__SECOND_LOOKS_MAX || observer->options.clock != NULL) {
-		belay__observer_answer(observer, pid, start_ticks, r > 0 ? 0 : r, r >= 0 ? &evidence : NULL);
+	if (r <= 0 || observer->looks_count == BELAY__SECOND_LOOKS_MAX ||
+		observer->options.clock != NULL) {
+		belay__observer_answer(observer, pid, start_ticks, r > 0 ? 0 : r,
+			r >= 0 ? &evidence : NULL);
 		return;
 	}
 	*look = (struct belay__second_look){ .pid = pid,
@@ -67,8 +74,8 @@ static void look_by_ourselves(struct belay_observer *observer, uint32_t pid, uin
 		.due_ns = now_ns + BELAY__LOOK_APART_NS,
 		.evidence = evidence };
 	if (observer->looks_count++ == 0)
-		belay__timer_set(
-			observer->loop, &observer->look_timer, look->due_ns, on_second_look, observer);
+		belay__timer_set(observer->loop, &observer->look_timer, look->due_ns,
+			on_second_look, observer);
 }
 
 /* How much of the silence since SINCE_NS the host spent suspended. */
@@ -89,7 +96,8 @@ static uint64_t threshold_of(const struct belay_observer *observer, const struct
 }
 
 /* Judges the silence of the process in SLOT and makes the event. */
-static bool tell(struct belay_observer *observer, uint32_t at, const struct belay__evidence *evidence)
+static bool tell(struct belay_observer *observer, uint32_t at,
+	const struct belay__evidence *evidence)
 {
 	struct belay__slot *slot = &observer->table.slots[at];
 	struct belay__watch *watch = &observer->watches[slot->record];
@@ -139,9 +147,11 @@ static bool question(struct belay_observer *observer, uint32_t at)
 	watch->missed_ns = slot->due_ns;
 	watch->noticed_ns = observer->now_ns;
 	slot->flags |= BELAY__SLOT_QUESTIONED;
-	belay__deadlines_heard(&observer->table.deadlines, at, BELAY__LIST_QUESTION, observer->now_ns);
-	r = observer->prober.ask != NULL ? observer->prober.ask(observer->prober.data, slot->pid, slot->start_ticks)
-					 : -ENOSYS;
+	belay__deadlines_heard(&observer->table.deadlines, at, BELAY__LIST_QUESTION,
+		observer->now_ns);
+	r = observer->prober.ask != NULL
+		? observer->prober.ask(observer->prober.data, slot->pid, slot->start_ticks)
+		: -ENOSYS;
 	/* No prober, or none just now: what we may see ourselves is better than nothing. */
 	if (r < 0)
 		look_by_ourselves(observer, slot->pid, slot->start_ticks);
@@ -153,23 +163,24 @@ static bool tell_unanswered(struct belay_observer *observer, uint32_t at)
 {
 	const struct belay__slot *slot = &observer->table.slots[at];
 	struct belay__evidence evidence;
-	int r = belay__evidence_look(
-		(pid_t)slot->pid, slot->start_ticks, belay__clock_ns(CLOCK_MONOTONIC), &evidence);
+	int r = belay__evidence_look((pid_t)slot->pid, slot->start_ticks,
+		belay__clock_ns(CLOCK_MONOTONIC), &evidence);
 
 	if (r == -ESRCH && observer->watches[slot->record].pidfd < 0)
 		return belay__end(observer, at, /* left= */ false);
 	return r != -ESRCH && tell(observer, at, r >= 0 ? &evidence : NULL);
 }
 
-void belay__observer_answer(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks, int code,
-	const struct belay__evidence *evidence)
+void belay__observer_answer(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks,
+	int code, const struct belay__evidence *evidence)
 {
 	struct belay__answer *answer;
 
 	/* No room: the question runs out by itself and the stall is told without evidence. */
 	if (observer->answers_count == BELAY__ANSWERS_MAX)
 		return;
-	answer = &observer->answers[(observer->answers_head + observer->answers_count++) % BELAY__ANSWERS_MAX];
+	answer = &observer->answers[(observer->answers_head + observer->answers_count++) %
+		BELAY__ANSWERS_MAX];
 	*answer = (struct belay__answer){ .pid = pid, .start_ticks = start_ticks, .code = code };
 	if (code == 0 && evidence != NULL)
 		answer->evidence = *evidence;
@@ -183,7 +194,8 @@ bool belay__answers_next(struct belay_observer *observer)
 
 		observer->answers_head = (observer->answers_head + 1) % BELAY__ANSWERS_MAX;
 		observer->answers_count--;
-		if (at == BELAY__NO_SLOT || !(observer->table.slots[at].flags & BELAY__SLOT_QUESTIONED) ||
+		if (at == BELAY__NO_SLOT ||
+			!(observer->table.slots[at].flags & BELAY__SLOT_QUESTIONED) ||
 			observer->table.slots[at].start_ticks != answer->start_ticks)
 			continue;
 		if (answer->code == 0)
@@ -220,6 +232,7 @@ bool belay__stalls_next(struct belay_observer *observer)
 	while ((at = take_due(observer)) != BELAY__NO_SLOT)
 		if (question(observer, at))
 			return true;
-	at = belay__deadlines_take_due(&observer->table.deadlines, BELAY__LIST_QUESTION, observer->now_ns);
+	at = belay__deadlines_take_due(&observer->table.deadlines, BELAY__LIST_QUESTION,
+		observer->now_ns);
 	return at != BELAY__NO_SLOT && tell_unanswered(observer, at);
 }

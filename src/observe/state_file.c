@@ -61,7 +61,8 @@ static struct belay__slot *slots_at(void *mapping, uint32_t capacity, unsigned w
 
 static struct belay__record *records_at(void *mapping, uint32_t capacity, unsigned which)
 {
-	size_t slots = round_up((size_t)belay__table_slot_count(capacity) * sizeof(struct belay__slot));
+	size_t slots = round_up(
+		(size_t)belay__table_slot_count(capacity) * sizeof(struct belay__slot));
 
 	return (struct belay__record *)(void *)(table_at(mapping, capacity, which) + slots);
 }
@@ -76,7 +77,8 @@ static int check_memory_file_system(const char *path, struct belay_error *reterr
 	size_t len = strlen(path);
 
 	if (len >= sizeof(directory))
-		return belay__fail(reterr, -ENAMETOOLONG, "cannot keep state in %s: the path is too long", path);
+		return belay__fail(reterr, -ENAMETOOLONG,
+			"cannot keep state in %s: the path is too long", path);
 	memcpy(directory, path, len + 1);
 	slash = strrchr(directory, '/');
 	if (slash == NULL)
@@ -85,10 +87,13 @@ static int check_memory_file_system(const char *path, struct belay_error *reterr
 		slash[slash == directory] = '\0';
 	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return belay__fail(reterr, -errno, "cannot keep state in %s: %s: %s", path, directory, strerror(errno));
+		return belay__fail(reterr, -errno, "cannot keep state in %s: %s: %s", path,
+			directory, strerror(errno));
 	if (!belay__on_tmpfs(fd))
 		return belay__fail(reterr, -EXDEV,
-			"keeping no state: %s is not on a memory file system; put it on one with --state PATH", path);
+			"keeping no state: %s is not on a memory file system; put it on one with "
+			"--state PATH",
+			path);
 	return 0;
 }
 
@@ -102,21 +107,28 @@ int belay__state_open(const char *path, struct belay_error *reterr)
 		return r;
 	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (fd < 0)
-		return belay__fail(reterr, -errno, "cannot keep state in %s: %s; remove what is there or use --state PATH",
+		return belay__fail(reterr, -errno,
+			"cannot keep state in %s: %s; remove what is there or use --state PATH",
 			path, strerror(errno));
 	if (fstat(fd, &st) < 0)
-		return belay__fail(reterr, -errno, "cannot keep state in %s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 || (st.st_mode & 077) != 0)
+		return belay__fail(reterr, -errno, "cannot keep state in %s: %s", path,
+			strerror(errno));
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
+		(st.st_mode & 077) != 0)
 		return belay__fail(reterr, -EPERM,
-			"cannot keep state in %s: it is not a private regular file of this user; remove it or use --state PATH",
+			"cannot keep state in %s: it is not a private regular file of this user; "
+			"remove it or use --state PATH",
 			path);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return belay__fail(reterr, -EBUSY,
-			"cannot keep state in %s: another observer does; give each its own with --state PATH", path);
+			"cannot keep state in %s: another observer does; give each its own with "
+			"--state PATH",
+			path);
 	return TAKE_FD(fd);
 }
 
-/* Whether NAME, of which nothing is believed, is a name; or nothing, which a death between two writes leaves. */
+/* Whether NAME, of which nothing is believed, is a name; or nothing, which a death between two
+ * writes leaves. */
 static bool is_name(const char name[BELAY__NAME_SIZE])
 {
 	size_t len = strnlen(name, BELAY__NAME_SIZE);
@@ -128,9 +140,9 @@ static bool is_name(const char name[BELAY__NAME_SIZE])
 static bool believable(const struct belay__slot *slot, const struct belay__record *record)
 {
 	return slot->pid > 1 && slot->pid <= INT32_MAX && slot->status <= BELAY_CRITICAL &&
-		slot->origin <= BELAY__KERNEL_ATTESTED && record->pid == slot->pid && is_name(record->name) &&
-		is_name(record->own) && record->name_source < BELAY__NAME_SOURCES &&
-		record->verdict < BELAY__VERDICT_COUNT;
+		slot->origin <= BELAY__KERNEL_ATTESTED && record->pid == slot->pid &&
+		is_name(record->name) && is_name(record->own) &&
+		record->name_source < BELAY__NAME_SOURCES && record->verdict < BELAY__VERDICT_COUNT;
 }
 
 /* Whether PID was not yet in SEEN, a set with MASK + 1 places of which at most half are taken. */
@@ -146,9 +158,10 @@ static bool add_pid(uint32_t *seen, uint32_t mask, uint32_t pid)
 	return true;
 }
 
-/* Copies what can be believed. The same process twice (it was being moved when the observer died) is taken once. */
-static int collect(const struct belay__slot *slots, const struct belay__record *records, uint32_t capacity,
-	struct belay__kept *kept, uint32_t *ret_count)
+/* Copies what can be believed. The same process twice (it was being moved when the observer died)
+ * is taken once. */
+static int collect(const struct belay__slot *slots, const struct belay__record *records,
+	uint32_t capacity, struct belay__kept *kept, uint32_t *ret_count)
 {
 	uint32_t slot_count = belay__table_slot_count(capacity), count = 0;
 	uint32_t *seen = calloc(slot_count, sizeof(*seen));
@@ -182,14 +195,16 @@ static const char *distrust(const struct header *header, size_t size)
 	if (header->version != STATE_VERSION || header->slot_size != sizeof(struct belay__slot) ||
 		header->record_size != sizeof(struct belay__record))
 		return "another version wrote it";
-	if (header->capacity == 0 || header->capacity > BELAY__CAPACITY_MAX || size < file_bytes(header->capacity))
+	if (header->capacity == 0 || header->capacity > BELAY__CAPACITY_MAX ||
+		size < file_bytes(header->capacity))
 		return "it is damaged";
 	if (belay__boot_id(boot_id) < 0 || memcmp(header->boot_id, boot_id, sizeof(boot_id)) != 0)
 		return "it is from before the last boot";
 	return header->in_use > 1 ? "" : NULL;
 }
 
-int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count, const char **ret_reason)
+int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count,
+	const char **ret_reason)
 {
 	struct stat st;
 	struct header header = { .capacity = 0 };
@@ -214,8 +229,8 @@ int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count
 	kept = calloc(header.capacity, sizeof(*kept));
 	r = kept == NULL ? -ENOMEM
 			 : collect(slots_at(mapping, header.capacity, header.in_use),
-				   records_at(mapping, header.capacity, header.in_use), header.capacity, kept,
-				   ret_count);
+				   records_at(mapping, header.capacity, header.in_use),
+				   header.capacity, kept, ret_count);
 	(void)munmap(mapping, file_bytes(header.capacity));
 	if (r < 0) {
 		free(kept);
@@ -225,7 +240,8 @@ int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count
 	return 0;
 }
 
-/* A fresh header in MAPPING: no table in use. Keeps the old one when it has the same shape, so that its table stays. */
+/* A fresh header in MAPPING: no table in use. Keeps the old one when it has the same shape, so that
+ * its table stays. */
 static unsigned prepare_header(struct header *header, uint32_t capacity, size_t old_size)
 {
 	if (distrust(header, old_size) == NULL && header->capacity == capacity)
@@ -241,9 +257,12 @@ static unsigned prepare_header(struct header *header, uint32_t capacity, size_t 
 	return 0;
 }
 
-int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *ret_file, struct belay_error *reterr)
+int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *ret_file,
+	struct belay_error *reterr)
 {
-	struct belay__state_file file = { .fd = fd, .size = file_bytes(capacity), .capacity = capacity };
+	struct belay__state_file file = { .fd = fd,
+		.size = file_bytes(capacity),
+		.capacity = capacity };
 	struct stat st;
 	int r;
 
@@ -254,7 +273,8 @@ int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *r
 	/* All its room now: a full file system must not kill us by SIGBUS later. */
 	r = posix_fallocate(fd, 0, (off_t)file.size);
 	if (r != 0)
-		return belay__fail(reterr, -r, "cannot keep state: %zu bytes are needed: %s", file.size, strerror(r));
+		return belay__fail(reterr, -r, "cannot keep state: %zu bytes are needed: %s",
+			file.size, strerror(r));
 	file.mapping = mmap(NULL, file.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (file.mapping == MAP_FAILED)
 		return belay__fail(reterr, -errno, "cannot keep state: %s", strerror(errno));

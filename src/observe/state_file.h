@@ -1,8 +1,9 @@
 /* state_file.h - the table in a file that outlives the observer
  *
- * `<socket>.state`, preallocated on a memory file system, 0600. It holds two tables: one is in use, the next observer reads that one as
- * hostile input and builds its own in the other, then makes it the one in use: killed at any moment, one of them is whole.
- * Everything read back is checked: sizes against the file, pids, names, enums, and that no two processes share a pid.
+ * `<socket>.state`, preallocated on a memory file system, 0600. It holds two tables: one is in use,
+ * the next observer reads that one as hostile input and builds its own in the other, then makes it
+ * the one in use: killed at any moment, one of them is whole. Everything read back is checked:
+ * sizes against the file, pids, names, enums, and that no two processes share a pid.
  */
 #pragma once
 
@@ -27,16 +28,21 @@ struct belay__kept {
 	struct belay__record record;
 };
 
-/* Opens or makes the file PATH: a regular file of ours with one link, no symlink. Returns its fd; -EBUSY: another observer has it locked; -EXDEV: it would not lie on a
- * memory file system (the file is not made); or another negative errno; each with a sentence. */
+/* Opens or makes the file PATH: a regular file of ours with one link, no symlink. Returns its fd;
+ * -EBUSY: another observer has it locked; -EXDEV: it would not lie on a memory file system (the
+ * file is not made); or another negative errno; each with a sentence. */
 int belay__state_open(const char *path, struct belay_error *reterr);
 
-/* Reads what an earlier observer of this boot left in FD: *ret_kept (malloc'ed, NULL when nothing is there; the caller frees it)
- * and its length. *ret_reason says why nothing was believed ("" when it was): "another boot", "damaged" ... 0 or -ENOMEM. */
-int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count, const char **ret_reason);
+/* Reads what an earlier observer of this boot left in FD: *ret_kept (malloc'ed, NULL when nothing
+ * is there; the caller frees it) and its length. *ret_reason says why nothing was believed ("" when
+ * it was): "another boot", "damaged" ... 0 or -ENOMEM. */
+int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count,
+	const char **ret_reason);
 
-/* Maps FD (taken on success) for CAPACITY processes, allocating its room on the file system now. 0 or a negative errno (-ENOSPC) with a sentence. */
-int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *ret_file, struct belay_error *reterr);
+/* Maps FD (taken on success) for CAPACITY processes, allocating its room on the file system now. 0
+ * or a negative errno (-ENOSPC) with a sentence. */
+int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *ret_file,
+	struct belay_error *reterr);
 
 /* Where the new table is built. */
 struct belay__slot *belay__state_slots(const struct belay__state_file *file);

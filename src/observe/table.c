@@ -58,7 +58,8 @@ static uint32_t distance(const struct belay__table *table, uint32_t from, uint32
 	return (at - from) & (table->slot_count - 1);
 }
 
-/* The place that holds WANTED (a pid, or 0: the first empty one) on the way from PID's home, or BELAY__NO_SLOT. */
+/* The place that holds WANTED (a pid, or 0: the first empty one) on the way from PID's home, or
+ * BELAY__NO_SLOT. */
 static uint32_t probe_for(const struct belay__table *table, uint32_t pid, uint32_t wanted)
 {
 	uint32_t at = belay__table_hash(table, pid);
@@ -95,7 +96,8 @@ bool belay__table_has_place(const struct belay__table *table, uint32_t pid)
 	return probe_for(table, pid, 0) != BELAY__NO_SLOT;
 }
 
-/* Stores SLOT's pid, keeping the order of all stores around it: the memory may outlive us at any of them. */
+/* Stores SLOT's pid, keeping the order of all stores around it: the memory may outlive us at any of
+ * them. */
 static void store_pid(struct belay__slot *slot, uint32_t pid)
 {
 	atomic_signal_fence(memory_order_seq_cst);

@@ -7,7 +7,8 @@
 
 #define ROTATION_AGAIN_NS (60 * BELAY__NS_PER_S)
 
-void belay__teller_init(struct belay__teller *teller, struct belay_observer *observer, int events_fd, uint64_t first_seq)
+void belay__teller_init(struct belay__teller *teller, struct belay_observer *observer,
+	int events_fd, uint64_t first_seq)
 {
 	*teller = (struct belay__teller){ .observer = observer, .seq = first_seq };
 	belay__event_file_init_take(&teller->file, events_fd);
@@ -28,7 +29,8 @@ static enum belay__log_level level_of(const struct belay_event *event)
 		return BELAY__LOG_WARNING;
 	case BELAY_EVENT_END:
 	case BELAY_EVENT_END_STATUS:
-		return event->end == BELAY_END_LEFT || (event->end == BELAY_END_EXITED && event->code == 0)
+		return event->end == BELAY_END_LEFT ||
+				(event->end == BELAY_END_EXITED && event->code == 0)
 			? BELAY__LOG_INFO
 			: BELAY__LOG_WARNING;
 	case BELAY_EVENT_BEAT:
@@ -39,7 +41,8 @@ static enum belay__log_level level_of(const struct belay_event *event)
 }
 
 /* The line goes to the file first: what somebody saw must be there after a crash. */
-static void send(struct belay__teller *teller, enum belay__log_level level, const struct belay__text *line)
+static void send(struct belay__teller *teller, enum belay__log_level level,
+	const struct belay__text *line)
 {
 	struct belay__text words;
 	struct belay__json event;

@@ -1,4 +1,5 @@
-/* teller.h - where the gate's events go: the event file, the log, and whoever follows at the door */
+/* teller.h - where the gate's events go: the event file, the log, and whoever follows at the
+ * door */
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +18,8 @@ struct belay__teller {
 	uint64_t seq; /* of the next event */
 	bool full;
 	uint64_t rotation_asked_ns; /* 0: not asked */
-	/* One line a second for each reason of refusal; what lies between is counted in the next. */
+	/* One line a second for each reason of refusal; what lies between is counted in the
+	 * next. */
 	struct belay__refusal {
 		const char *reason;
 		uint64_t told_ns, untold;
@@ -26,13 +28,16 @@ struct belay__teller {
 	char words[BELAY__EVENT_LINE_MAX];
 };
 
-/* Tells events of OBSERVER (borrowed), the first one numbered FIRST_SEQ. EVENTS_FD is owned from now on; -EBADF: no file. */
-void belay__teller_init(struct belay__teller *teller, struct belay_observer *observer, int events_fd, uint64_t first_seq);
+/* Tells events of OBSERVER (borrowed), the first one numbered FIRST_SEQ. EVENTS_FD is owned from
+ * now on; -EBADF: no file. */
+void belay__teller_init(struct belay__teller *teller, struct belay_observer *observer,
+	int events_fd, uint64_t first_seq);
 
 void belay__teller_tell(struct belay__teller *teller, const struct belay_event *event);
 void belay__teller_note(struct belay__teller *teller, const char *what, const char *note);
 
-/* Whether the file is full and nobody was asked in the last minute to rotate it; asking is then remembered. */
+/* Whether the file is full and nobody was asked in the last minute to rotate it; asking is then
+ * remembered. */
 bool belay__teller_wants_rotation(struct belay__teller *teller);
 /* Goes on in the file behind FD (owned from now on). */
 void belay__teller_file_take(struct belay__teller *teller, int fd);

@@ -314,7 +314,8 @@ bool puppet_start_with(const struct house *house, unsigned long flags, int64_t u
 		return false;
 	}
 	if (pid == 0) {
-		/* As after an exec: the observer's descriptors, and its lock with them, are not the puppet's. */
+		/* As after an exec: the observer's descriptors, and its lock with them, are not the
+		 * puppet's. */
 		if (dup2(ends[1], 3) < 0 || syscall(SYS_close_range, 4U, ~0U, 0) < 0)
 			_exit(95);
 		if (uid >= 0 && setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid) < 0)

@@ -1,7 +1,8 @@
-/* testing.h - for this room's tests: a directory of their own, puppets that beat with real credentials, events one by one
+/* testing.h - for this room's tests: a directory of their own, puppets that beat with real
+ * credentials, events one by one
  *
- * Failures end the test that runs. A puppet is a forked child that does what it is told, one order at a time; when an order
- * has returned, what was sent is in the observer's queue.
+ * Failures end the test that runs. A puppet is a forked child that does what it is told, one order
+ * at a time; when an order has returned, what was sent is in the observer's queue.
  */
 #pragma once
 
@@ -26,7 +27,8 @@ struct house {
 
 /* Makes the directory (0700), on a memory file system where there is one. */
 void house_open(struct house *house);
-/* Removes it, and waits until this process is alone again: closers are threads that nobody waits for. */
+/* Removes it, and waits until this process is alone again: closers are threads that nobody waits
+ * for. */
 void house_close(struct house *house);
 
 /* The observer's injected clock. */
@@ -46,7 +48,8 @@ struct puppet {
 
 /* Forks a puppet that speaks to house->path. */
 struct puppet puppet_start(const struct house *house);
-/* The same with FLAGS of clone(2), as user UID (-1: ours), under pid SET_TID (0: any). False: not permitted here. */
+/* The same with FLAGS of clone(2), as user UID (-1: ours), under pid SET_TID (0: any). False: not
+ * permitted here. */
 bool puppet_start_with(const struct house *house, unsigned long flags, int64_t uid, pid_t set_tid,
 	struct puppet *ret_puppet);
 

@@ -23,7 +23,8 @@ static bool another_generation(const struct beat *beat, const struct belay__slot
 		slot->start_ticks != beat->sender->start_ticks;
 }
 
-/* Nobody attests the generation of a network sender: one that comes back from a long silence and counts anew restarted. */
+/* Nobody attests the generation of a network sender: one that comes back from a long silence and
+ * counts anew restarted. */
 static bool restarted_afar(const struct beat *beat, const struct belay__slot *slot)
 {
 	uint64_t threshold_ns = beat->table->deadlines.length_ns[slot->list];
@@ -66,7 +67,8 @@ static bool in_order(const struct beat *beat, const struct belay__slot *slot)
 	return true;
 }
 
-/* Forgets what SLOT knows of its process; its place in the table, its record and its deadline stay until they are renewed. */
+/* Forgets what SLOT knows of its process; its place in the table, its record and its deadline stay
+ * until they are renewed. */
 static void reset(const struct beat *beat, struct belay__slot *slot)
 {
 	belay__table_set_stalled(beat->table, beat->at, false);
@@ -175,7 +177,8 @@ static bool make_room(const struct beat *beat, uint32_t pid,
 	return true;
 }
 
-/* Nine arguments, because each belongs to somebody else. NOLINTNEXTLINE(readability-function-size) */
+/* Nine arguments, because each belongs to somebody else.
+ * NOLINTNEXTLINE(readability-function-size) */
 enum belay__track_result belay__track(struct belay__table *table,
 	struct belay__track_counters *counters, const struct belay_frame *frame,
 	const struct belay__sender *sender, uint8_t list, uint64_t now_ns,

@@ -1,8 +1,10 @@
-/* One turn of an observer: drain the beats, then door, ends, deadlines; one event at a time comes out.
+/* One turn of an observer: drain the beats, then door, ends, deadlines; one event at a time comes
+ * out.
  *
- * Beats come first because everything else depends on them: a deadline may only be judged, and an end only told, when
- * what the process sent before has been read. A drain goes on until a socket is dry or as much was read as its queue holds:
- * then everything that was queued when it began has been seen, however fast others keep sending.
+ * Beats come first because everything else depends on them: a deadline may only be judged, and an
+ * end only told, when what the process sent before has been read. A drain goes on until a socket is
+ * dry or as much was read as its queue holds: then everything that was queued when it began has
+ * been seen, however fast others keep sending.
  */
 
 #include <errno.h>
@@ -38,7 +40,8 @@ struct belay_event *belay__event_start(struct belay_observer *observer, enum bel
 	return &observer->event;
 }
 
-struct belay_event *belay__event_about(struct belay_observer *observer, enum belay_event_kind kind, uint32_t at)
+struct belay_event *belay__event_about(struct belay_observer *observer, enum belay_event_kind kind,
+	uint32_t at)
 {
 	struct belay_event *event = belay__event_start(observer, kind);
 	const struct belay__slot *slot = &observer->table.slots[at];
@@ -53,7 +56,9 @@ struct belay_event *belay__event_about(struct belay_observer *observer, enum bel
 	event->payload = record->payload;
 	event->nonce = slot->flags & BELAY__SLOT_TERMINAL ? BELAY_NONCE_TERMINAL : slot->last_nonce;
 	if (kind == BELAY_EVENT_STALL || kind == BELAY_EVENT_END)
-		event->last_ns = slot->last_ns > observer->clock.start_ns ? slot->last_ns - observer->clock.start_ns : 0;
+		event->last_ns = slot->last_ns > observer->clock.start_ns
+			? slot->last_ns - observer->clock.start_ns
+			: 0;
 	if (kind == BELAY_EVENT_END) {
 		/* Its record is about to go. */
 		__builtin_memcpy(observer->event_name, record->name, sizeof(observer->event_name));
@@ -88,7 +93,8 @@ static void on_deadline(struct belay__timer *timer, uint64_t now_ns)
 	(void)now_ns;
 }
 
-/* The timer is left alone when it would wake us early enough: a beat moves deadlines, it does not set timers. */
+/* The timer is left alone when it would wake us early enough: a beat moves deadlines, it does not
+ * set timers. */
 static void arm_deadline(struct belay_observer *observer)
 {
 	uint64_t due_ns = belay__deadlines_next_ns(&observer->table.deadlines);
@@ -123,7 +129,8 @@ static bool credit(struct belay_observer *observer, uint64_t late_ns)
 	return true;
 }
 
-/* A timer went off long after it was due, or somebody stopped us: what held us up held the beats up, too. */
+/* A timer went off long after it was due, or somebody stopped us: what held us up held the beats
+ * up, too. */
 static bool notice_lateness(struct belay_observer *observer)
 {
 	uint64_t now_ns = belay__loop_now_ns(observer->loop);
@@ -158,8 +165,8 @@ static void notice_suspension(struct belay_observer *observer)
 	observer->suspended_ns = suspended_ns;
 }
 
-/* Since when the beats may have come that are about to be read: since the sockets were last read, but when a beat wakes us
- * it has not waited longer than a busy host makes us wait. */
+/* Since when the beats may have come that are about to be read: since the sockets were last read,
+ * but when a beat wakes us it has not waited longer than a busy host makes us wait. */
 static uint64_t arrived_after(const struct belay_observer *observer)
 {
 	uint64_t busy_ns = observer->now_ns > LATE_MIN_NS ? observer->now_ns - LATE_MIN_NS : 0;
@@ -185,8 +192,8 @@ static bool begin_turn(struct belay_observer *observer)
 
 /* --- beats --- */
 
-/* In a large table, or after the sleep of a tick, each beat misses the cache in several places: the misses of a batch are made
- * to overlap. */
+/* In a large table, or after the sleep of a tick, each beat misses the cache in several places: the
+ * misses of a batch are made to overlap. */
 static void prefetch_batch(const struct belay_observer *observer)
 {
 	if (observer->table.used < PREFETCH_ABOVE && !observer->collecting)
@@ -197,12 +204,14 @@ static void prefetch_batch(const struct belay_observer *observer)
 		belay__table_prefetch_links(&observer->table, (uint32_t)observer->batch[i].pid);
 }
 
-/* Reads the next batch of the listener at hand, or of the next one that is ready. False: all are drained. */
+/* Reads the next batch of the listener at hand, or of the next one that is ready. False: all are
+ * drained. */
 static bool refill(struct belay_observer *observer)
 {
 	for (unsigned tried = 0; tried < observer->listener_count; tried++) {
 		struct belay__listener *listener =
-			&observer->listeners[(observer->next_listener + tried) % observer->listener_count];
+			&observer->listeners[(observer->next_listener + tried) %
+				observer->listener_count];
 		int count;
 
 		if (!listener->ready)
@@ -214,7 +223,8 @@ static bool refill(struct belay_observer *observer)
 		listener->drained_frames += (unsigned)observer->batch_count;
 		if (count < BELAY__BATCH || listener->drained_frames >= listener->queue_frames) {
 			listener->ready = false;
-			observer->next_listener = (observer->next_listener + tried + 1) % observer->listener_count;
+			observer->next_listener = (observer->next_listener + tried + 1) %
+				observer->listener_count;
 		}
 		if (count < 0) {
 			observer->counts[BELAY__COUNT_IO_ERRORS]++;
@@ -256,8 +266,9 @@ static bool found_full(struct belay_observer *observer)
 	return full;
 }
 
-/* A queue found full after a long sleep looks as if we had been frozen: beats were lost, and nobody is blamed for it. Not
- * twice in ten thresholds, or processes that beat in bursts would excuse a silent one for ever. */
+/* A queue found full after a long sleep looks as if we had been frozen: beats were lost, and nobody
+ * is blamed for it. Not twice in ten thresholds, or processes that beat in bursts would excuse a
+ * silent one for ever. */
 static bool notice_overflow(struct belay_observer *observer)
 {
 	uint64_t asleep_ns = belay__loop_now_ns(observer->loop) - observer->turn_end_ns;
@@ -266,7 +277,8 @@ static bool notice_overflow(struct belay_observer *observer)
 	if (!found_full(observer) || observer->options.clock != NULL || observer->turn_end_ns == 0 ||
 		asleep_ns < LATE_MIN_NS || asleep_ns < threshold_ns / 2)
 		return false;
-	if (observer->clock.late_ns > 0 && observer->now_ns - observer->clock.late_at_ns < 10 * threshold_ns)
+	if (observer->clock.late_ns > 0 &&
+		observer->now_ns - observer->clock.late_at_ns < 10 * threshold_ns)
 		return false;
 	return credit(observer, asleep_ns);
 }
@@ -319,7 +331,8 @@ static bool beats_next(struct belay_observer *observer)
 	return notice_overflow(observer);
 }
 
-/* Before ends, door and deadlines are looked at, the beats that came before them are. True: there are some to read first. */
+/* Before ends, door and deadlines are looked at, the beats that came before them are. True: there
+ * are some to read first. */
 static bool beats_come_first(struct belay_observer *observer)
 {
 	if (observer->drained_all)
@@ -358,8 +371,8 @@ static void on_beats(struct belay__io *io, uint32_t events)
 
 int belay__watch_beats(struct belay__listener *listener)
 {
-	return belay__io_add(
-		listener->observer->loop, &listener->io, listener->beats.fd, EPOLLIN, on_beats, listener);
+	return belay__io_add(listener->observer->loop, &listener->io, listener->beats.fd, EPOLLIN,
+		on_beats, listener);
 }
 
 static void set_collecting(struct belay_observer *observer, bool collecting)
@@ -372,7 +385,8 @@ static void set_collecting(struct belay_observer *observer, bool collecting)
 		if (collecting)
 			belay__io_remove(&listener->io);
 		else if (belay__watch_beats(listener) < 0)
-			observer->collecting = true; /* better late than deaf: tried again with the next window */
+			observer->collecting =
+				true; /* better late than deaf: tried again with the next window */
 	}
 	if (observer->collecting) {
 		observer->tick_ns = tick_length(observer);
@@ -383,8 +397,8 @@ static void set_collecting(struct belay_observer *observer, bool collecting)
 	}
 }
 
-/* Many beats are collected on a tick, few wake us one by one; there is a gap between many and few. A tick must not
- * overfill the queue: twice what came in the last window has to fit. */
+/* Many beats are collected on a tick, few wake us one by one; there is a gap between many and few.
+ * A tick must not overfill the queue: twice what came in the last window has to fit. */
 static void choose_mode(struct belay_observer *observer)
 {
 	uint64_t now_ns = belay__loop_now_ns(observer->loop);
@@ -410,8 +424,9 @@ static void finish_turn(struct belay_observer *observer)
 {
 	choose_mode(observer);
 	arm_deadline(observer);
-	observer->turn_deadline_ns =
-		observer->deadline_timer.next != NULL ? observer->deadline_timer.due_ns : UINT64_MAX;
+	observer->turn_deadline_ns = observer->deadline_timer.next != NULL
+		? observer->deadline_timer.due_ns
+		: UINT64_MAX;
 	observer->turn_end_ns = belay__loop_now_ns(observer->loop);
 	observer->drained_all = false;
 	if (observer->read_in_turn)

@@ -2,7 +2,8 @@
 
 #include "base/clock.h"
 
-void belay__watch_clock_init(struct belay__watch_clock *clock, clockid_t source, uint64_t (*read)(void *), void *data)
+void belay__watch_clock_init(struct belay__watch_clock *clock, clockid_t source,
+	uint64_t (*read)(void *), void *data)
 {
 	*clock = (struct belay__watch_clock){ .read = read, .data = data, .source = source };
 	clock->now_ns = read != NULL ? read(data) : belay__clock_ns(source);
@@ -23,8 +24,8 @@ uint64_t belay__watch_clock_feed(struct belay__watch_clock *clock, uint64_t raw_
 
 uint64_t belay__watch_clock_now(struct belay__watch_clock *clock)
 {
-	return belay__watch_clock_feed(
-		clock, clock->read != NULL ? clock->read(clock->data) : belay__clock_ns(clock->source));
+	return belay__watch_clock_feed(clock,
+		clock->read != NULL ? clock->read(clock->data) : belay__clock_ns(clock->source));
 }
 
 void belay__watch_clock_was_late(struct belay__watch_clock *clock, uint64_t late_ns)

@@ -42,6 +42,6 @@ struct belay__start {
 /* Sets this thread's signal mask, all 64 of it. 0, or -1 with errno. */
 int belay__set_signal_mask(const belay__signal_set mask, belay__signal_set old);
 
-/* Becomes the program of the struct belay__start at ARGUMENT, for clone(2). Never returns: when that
- * fails it leaves or sends the failure and exits. */
+/* Becomes the program of the struct belay__start at ARGUMENT, for clone(2). Never returns: when
+ * that fails it leaves or sends the failure and exits. */
 __attribute__((noreturn)) int belay__child_main(void *argument);

@@ -83,7 +83,14 @@ static int start_by_fork(struct belay__start *start, struct belay__child *ret_ch
 		(void)waitpid(pid, NULL, 0);
 		return r;
 	}
-	(void)send(parent_end, "", 1, MSG_NOSIGNAL);
+	/* A child that is not told to go on reads the end of the channel instead, and ends. */
+	if (send(parent_end, "", 1, MSG_NOSIGNAL) < 0) {
+		int r = -errno;
+
+		(void)belay__close(TAKE_FD(parent_end));
+		(void)waitpid(pid, NULL, 0);
+		return r;
+	}
 	do
 		n = read(parent_end, &start->failure, sizeof(start->failure));
 	while (n < 0 && errno == EINTR);

@@ -2,10 +2,11 @@
  *
  *	worker SOCKET INTERVAL_MS
  *
- * It prints `ready` after its first beat, and `done` after each command that comes back. Commands, one a line:
- * status N, payload N, interval MS (0: no beats but by `beat`), beat, within MS, close; fork (a child that beats and then
- * waits for SIGTERM; answers with its pid); and those that do not come back: exit N, abort, raise N, deadlock,
- * sleep, spin, block (in a read of an empty pipe), cond, leave N (close, then exit).
+ * It prints `ready` after its first beat, and `done` after each command that comes back. Commands,
+ * one a line: status N, payload N, interval MS (0: no beats but by `beat`), beat, within MS, close;
+ * fork (a child that beats and then waits for SIGTERM; answers with its pid); and those that do not
+ * come back: exit N, abort, raise N, deadlock, sleep, spin, block (in a read of an empty pipe),
+ * cond, leave N (close, then exit).
  */
 #include <poll.h>
 #include <pthread.h>

@@ -1,8 +1,10 @@
-/* fault: makes one call of a program fail, chosen by number, to see what becomes of it. To be preloaded.
+/* fault: makes one call of a program fail, chosen by number, to see what becomes of it. To be
+ * preloaded.
  *
- * FAULT_FILE names a file of two 64-bit numbers, shared by all processes of the program: how many of the calls below were
- * made, and which of them fails (0: none). The count goes over all processes, so exactly one call fails, once. Calls that
- * give back what was taken (close, free, munmap, unlink) never fail.
+ * FAULT_FILE names a file of two 64-bit numbers, shared by all processes of the program: how many
+ * of the calls below were made, and which of them fails (0: none). The count goes over all
+ * processes, so exactly one call fails, once. Calls that give back what was taken (close, free,
+ * munmap, unlink) never fail.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -176,7 +178,8 @@ WRAP(int, pthread_create,
 WRAP(int, posix_fallocate64, (int fd, off64_t offset, off64_t size), (fd, offset, size), ENOSPC,
 	ENOSPC)
 
-/* The one byte that a forked child waits for goes into an empty socket pair of our own: the kernel has no reason to refuse it. */
+/* The one byte that a forked child waits for goes into an empty socket pair of our own: the kernel
+ * has no reason to refuse it. */
 ssize_t send(int fd, const void *bytes, size_t size, int flags)
 {
 	NEXT(send);

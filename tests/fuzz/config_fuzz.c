@@ -1,7 +1,8 @@
 /* config_fuzz.c - any bytes as a configuration file
  *
- * Whatever is refused is refused with a sentence that names the file and, but for failures of the system, a line of
- * it; whatever is accepted can be shown, reads back as the same, and differs in nothing from itself.
+ * Whatever is refused is refused with a sentence that names the file and, but for failures of the
+ * system, a line of it; whatever is accepted can be shown, reads back as the same, and differs in
+ * nothing from itself.
  */
 #include <assert.h>
 #include <errno.h>

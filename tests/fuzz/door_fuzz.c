@@ -1,8 +1,9 @@
 /* door_fuzz.c - a client that says anything at the door
  *
- * Input: packets, each {how, length, bytes}. Bit 0 of HOW: the bytes are laid behind a good head (magic and version), and the
- * request is brought to its full length; bit 1: the client reads what it was answered. This very process is known to the
- * observer, so that what is said can have consequences. Answers are well-formed, and the table stays sound.
+ * Input: packets, each {how, length, bytes}. Bit 0 of HOW: the bytes are laid behind a good head
+ * (magic and version), and the request is brought to its full length; bit 1: the client reads what
+ * it was answered. This very process is known to the observer, so that what is said can have
+ * consequences. Answers are well-formed, and the table stays sound.
  */
 #include <assert.h>
 #include <errno.h>

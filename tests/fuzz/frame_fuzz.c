@@ -1,7 +1,7 @@
 /* frame_fuzz.c - any bytes as a frame, and any numbers as one
  *
- * What decodes re-encodes to the same bytes, what does not leaves the frame alone; a stamped frame is refused for its
- * values only; and the CPU's checksum is the table's.
+ * What decodes re-encodes to the same bytes, what does not leaves the frame alone; a stamped frame
+ * is refused for its values only; and the CPU's checksum is the table's.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -40,7 +40,8 @@ static void check_decode(const uint8_t *bytes)
 	assert(error.class_ == BELAY_DECODE_OK);
 }
 
-/* A fuzzer does not guess checksums: stamp its bytes, so that the checks behind the checksum are reached. */
+/* A fuzzer does not guess checksums: stamp its bytes, so that the checks behind the checksum are
+ * reached. */
 static void check_stamped(const uint8_t *bytes)
 {
 	struct belay_frame frame = { .status = bytes[3] };

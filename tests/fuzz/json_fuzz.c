@@ -1,8 +1,8 @@
 /* json_fuzz.c - any bytes as a JSON document
  *
- * What parses can be walked to its last member without error, every value answers the questions of its own kind only,
- * and a string that was read is read again the same after it was written. What does not parse is refused at an offset
- * within the document.
+ * What parses can be walked to its last member without error, every value answers the questions of
+ * its own kind only, and a string that was read is read again the same after it was written. What
+ * does not parse is refused at an offset within the document.
  */
 #include <assert.h>
 #include <errno.h>

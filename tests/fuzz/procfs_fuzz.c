@@ -1,7 +1,7 @@
 /* procfs_fuzz.c - any bytes as what the kernel says about a process
  *
- * No parser reads past the bytes, what it refuses leaves its result alone, every name that comes out is valid, and an environment
- * says the same in one piece and byte by byte.
+ * No parser reads past the bytes, what it refuses leaves its result alone, every name that comes
+ * out is valid, and an environment says the same in one piece and byte by byte.
  */
 #include <assert.h>
 #include <errno.h>

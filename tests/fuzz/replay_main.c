@@ -1,8 +1,8 @@
 /* replay_main.c - gives a fuzz target the inputs of a corpus, without a fuzzer
  *
- * Each argument is a file or a directory of files. Every input is copied into memory of exactly its size, so that an
- * address sanitizer or valgrind sees the first byte that is read past its end. Prints each input's path before it is
- * tried: after a crash the last line names the culprit.
+ * Each argument is a file or a directory of files. Every input is copied into memory of exactly its
+ * size, so that an address sanitizer or valgrind sees the first byte that is read past its end.
+ * Prints each input's path before it is tried: after a crash the last line names the culprit.
  */
 #include <assert.h>
 #include <dirent.h>

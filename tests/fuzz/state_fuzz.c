@@ -1,8 +1,10 @@
-/* state_fuzz.c - a state file of any content: nothing crashes, and what comes back can have been written by an observer
+/* state_fuzz.c - a state file of any content: nothing crashes, and what comes back can have been
+ * written by an observer
  *
- * Input: a byte that says how the rest becomes a file. Bit 0: a good header for a few processes is put before it, and the rest
- * is laid over the slots and records of one table; bit 1: which table; bit 2: that one is in use; bits 3 and 4: how many pages are
- * missing at the end. Otherwise the rest is the file.
+ * Input: a byte that says how the rest becomes a file. Bit 0: a good header for a few processes is
+ * put before it, and the rest is laid over the slots and records of one table; bit 1: which table;
+ * bit 2: that one is in use; bits 3 and 4: how many pages are missing at the end. Otherwise the
+ * rest is the file.
  */
 #include <assert.h>
 #include <stdbool.h>

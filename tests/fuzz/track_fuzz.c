@@ -1,7 +1,8 @@
-/* track_fuzz.c - beats, silences, questions and departures in a small, full table, against a model that keeps all by pid
+/* track_fuzz.c - beats, silences, questions and departures in a small, full table, against a model
+ * that keeps all by pid
  *
- * Input: steps of six bytes {operation, process, four operands}. After each step the table's own invariants hold, and slot
- * and model agree on every process; who is evicted must have deserved it.
+ * Input: steps of six bytes {operation, process, four operands}. After each step the table's own
+ * invariants hold, and slot and model agree on every process; who is evicted must have deserved it.
  */
 #include <assert.h>
 #include <stdbool.h>

@@ -1,4 +1,5 @@
-/* observer_program.c - a program from outside of the tree that observes itself through the installed library */
+/* observer_program.c - a program from outside of the tree that observes itself through the
+ * installed library */
 #include <belay/observer.h>
 #include <poll.h>
 #include <stdio.h>
