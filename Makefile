@@ -4,7 +4,7 @@
 #   make demo       see it work                  make bench      measure
 #   make install    PREFIX=/usr/local DESTDIR=   make soak       run for hours, watch for growth
 #   make uninstall  the same PREFIX and DESTDIR  make format     lay out the C files
-#   make clean      remove build/ and build-check/
+#   make clean      remove everything built
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -43,4 +43,4 @@ format:
 	@tools/c-files | xargs clang-format -i
 
 clean:
-	rm -rf $(BUILD) build-check
+	rm -rf $(BUILD) build-check build-bench build-soak
