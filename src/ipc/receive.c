@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/hot.h"
 #include "ipc/control.h"
 
 #define CACHE_LINE 64u
@@ -143,7 +144,7 @@ static inline void take(struct belay__receiver *receiver, unsigned i)
 	datagram->strays = 0;
 }
 
-int belay__receive(struct belay__receiver *receiver, int fd,
+BELAY__HOT int belay__receive(struct belay__receiver *receiver, int fd,
 	const struct belay__datagram **ret_datagrams)
 {
 	int count;

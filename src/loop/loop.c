@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hot.h"
 #include "base/missing.h"
 
 struct belay__loop {
@@ -94,7 +95,7 @@ int belay__loop_fd(const struct belay__loop *loop)
 	return loop->epoll_fd;
 }
 
-uint64_t belay__loop_now_ns(const struct belay__loop *loop)
+BELAY__HOT uint64_t belay__loop_now_ns(const struct belay__loop *loop)
 {
 	return loop->now_ns;
 }
@@ -149,7 +150,7 @@ void belay__io_remove(struct belay__io *io)
 /* Sets the timer descriptor for the next due time, but only when it would fire too late: one that
  * was set too early wakes the loop once for nothing, which is cheaper than a system call each time
  * a deadline moves on. */
-static void arm(struct belay__loop *loop)
+BELAY__HOT static void arm(struct belay__loop *loop)
 {
 	struct itimerspec setting = { 0 };
 	uint64_t wanted_ns = UINT64_MAX;
@@ -347,7 +348,7 @@ static void note_timer(struct belay__loop *loop)
 			loop->timer_fired = true;
 }
 
-int belay__loop_turn(struct belay__loop *loop, uint64_t wait_ns)
+BELAY__HOT int belay__loop_turn(struct belay__loop *loop, uint64_t wait_ns)
 {
 	int n, count;
 

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "observe/core.h"
 
 #define PID_MAX_REFRESH_NS (60 * BELAY__NS_PER_S)
@@ -173,7 +174,7 @@ static bool admit_by_rates(struct belay_observer *observer, uint32_t pid,
 	return true;
 }
 
-bool belay__admit(struct belay_observer *observer, const struct belay__datagram *datagram)
+BELAY__HOT bool belay__admit(struct belay_observer *observer, const struct belay__datagram *datagram)
 {
 	struct belay_frame frame;
 	struct belay_decode_error error;

@@ -1,3 +1,4 @@
+#include "base/hot.h"
 #include "observe/bucket.h"
 
 /* One token a second is one milli-token in so many nanoseconds. */
@@ -40,7 +41,7 @@ static void refill(struct belay__bucket *bucket, uint64_t elapsed_ns)
 		bucket->level_milli += added_milli;
 }
 
-bool belay__bucket_take(struct belay__bucket *bucket, uint64_t now_ns)
+BELAY__HOT bool belay__bucket_take(struct belay__bucket *bucket, uint64_t now_ns)
 {
 	if (bucket->capacity_milli == 0)
 		return true;

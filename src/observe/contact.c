@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hot.h"
 #include "observe/core.h"
 
 #define COMPLETE_EVERY_NS BELAY__NS_PER_S
@@ -288,7 +289,7 @@ static bool accept_known(struct belay_observer *observer, const struct belay_fra
 	return false;
 }
 
-bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid,
+BELAY__HOT bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid,
 	uint32_t uid)
 {
 	uint32_t slot = belay__table_find(&observer->table, pid);

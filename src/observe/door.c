@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hot.h"
 
 /* How many packets are handled in a turn: clients must not hold up beats. */
 #define PACKETS_PER_TURN 64
@@ -370,7 +371,7 @@ static bool read_one(struct belay__client *client)
 	return told;
 }
 
-bool belay__door_ready(const struct belay__door *door)
+BELAY__HOT bool belay__door_ready(const struct belay__door *door)
 {
 	for (unsigned i = 0; i < BELAY__DOOR_CLIENTS_MAX && door->connected > 0; i++)
 		if (door->clients[i].ready)
@@ -378,7 +379,7 @@ bool belay__door_ready(const struct belay__door *door)
 	return false;
 }
 
-bool belay__door_next(struct belay__door *door)
+BELAY__HOT bool belay__door_next(struct belay__door *door)
 {
 	/* Mostly nobody is there, and every beat comes by here. */
 	if (door->connected == 0)

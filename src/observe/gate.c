@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hot.h"
 #include "base/log.h"
 #include "export/event_file.h"
 #include "ipc/channel.h"
@@ -281,7 +282,7 @@ static void tell_self(void *data, struct belay__json_writer *json)
 
 	belay__json_u64(json, "pid", (uint64_t)getppid());
 	belay__json_string(json, "socket", gate->options.socket);
-	if (gate->state.mapping != NULL)
+	if (gate->state.mapping != NULL && strcmp(gate->options.state, "none") != 0)
 		belay__json_string(json, "state_file", gate->options.state);
 	else
 		belay__json_null(json, "state_file");
@@ -433,7 +434,7 @@ static int start(struct gate *gate)
 
 /* --- running --- */
 
-static void serve(struct gate *gate)
+BELAY__HOT static void serve(struct gate *gate)
 {
 	const struct belay_event *event;
 

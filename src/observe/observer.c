@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/hot.h"
 #include "observe/core.h"
 #include "wire/hello.h"
 
@@ -325,7 +326,7 @@ struct belay__loop *belay__observer_loop(struct belay_observer *observer)
 	return observer->loop;
 }
 
-void belay__observer_wait(struct belay_observer *observer)
+BELAY__HOT void belay__observer_wait(struct belay_observer *observer)
 {
 	observer->wait = observer->phase == BELAY__PHASE_START;
 }

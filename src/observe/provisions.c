@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -211,16 +212,21 @@ static int open_patiently(const char *path, struct belay_error *reterr)
 	}
 }
 
+/* Without a file the table lives in memory that we hold: then a gate may still die without anybody being lost, but the next
+ * observer knows nobody. */
 static void open_state(struct belay__parent *parent)
 {
 	struct belay__observe_options *options = &parent->config.options;
 	struct belay_error error;
 
-	if (strcmp(options->state, "none") == 0)
-		return;
-	parent->state_fd = open_patiently(options->state, &error);
-	if (parent->state_fd < 0)
+	if (strcmp(options->state, "none") != 0) {
+		parent->state_fd = open_patiently(options->state, &error);
+		if (parent->state_fd >= 0)
+			return;
 		belay__log(BELAY__LOG_NOTICE, "%s", error.text);
+		memcpy(options->state, "none", sizeof("none"));
+	}
+	parent->state_fd = memfd_create("belay-state", MFD_CLOEXEC);
 }
 
 int belay__open_events(struct belay__parent *parent)

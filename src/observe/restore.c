@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hot.h"
 
 /* What it announced of its silence still holds: it is the same boot and the same clock. */
 static void keep_announcement(struct belay_observer *observer, uint32_t at,
@@ -97,7 +98,7 @@ static bool lives_on(const struct belay__kept *kept)
 		stat.start_ticks == kept->slot.start_ticks && stat.state != 'Z';
 }
 
-bool belay__vanished_next(struct belay_observer *observer)
+BELAY__HOT bool belay__vanished_next(struct belay_observer *observer)
 {
 	while (observer->kept_at < observer->kept_count) {
 		const struct belay__kept *kept = &observer->kept[observer->kept_at++];

@@ -1,6 +1,7 @@
 #include "observe/teller.h"
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/log.h"
 #include "export/event_line.h"
 #include "observe/core.h"
@@ -105,7 +106,7 @@ void belay__teller_note(struct belay__teller *teller, const char *what, const ch
 	send(teller, BELAY__LOG_NOTICE, &line);
 }
 
-bool belay__teller_wants_rotation(struct belay__teller *teller)
+BELAY__HOT bool belay__teller_wants_rotation(struct belay__teller *teller)
 {
 	uint64_t now_ns;
 

@@ -80,7 +80,7 @@ static void reset(const struct beat *beat, struct belay__slot *slot)
 }
 
 /* Takes the frame into SLOT, and of the sender what SLOT does not know yet. */
-static void accept(const struct beat *beat, struct belay__slot *slot)
+BELAY__HOT static void accept(const struct beat *beat, struct belay__slot *slot)
 {
 	const struct belay_frame *frame = beat->frame;
 	unsigned flags;
@@ -179,7 +179,7 @@ static bool make_room(const struct beat *beat, uint32_t pid,
 
 /* Nine arguments, because each belongs to somebody else.
  * NOLINTNEXTLINE(readability-function-size) */
-enum belay__track_result belay__track(struct belay__table *table,
+BELAY__HOT enum belay__track_result belay__track(struct belay__table *table,
 	struct belay__track_counters *counters, const struct belay_frame *frame,
 	const struct belay__sender *sender, uint8_t list, uint64_t now_ns,
 	void (*on_evict)(void *data, uint32_t slot), void *data, uint32_t *ret_slot)

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "observe/core.h"
 #include "observe/restore.h"
 
@@ -361,7 +362,7 @@ static uint64_t tick_length(const struct belay_observer *observer)
 	return tick_ns < TICK_MIN_NS ? TICK_MIN_NS : tick_ns > TICK_MAX_NS ? TICK_MAX_NS : tick_ns;
 }
 
-static void on_beats(struct belay__io *io, uint32_t events)
+BELAY__HOT static void on_beats(struct belay__io *io, uint32_t events)
 {
 	struct belay__listener *listener = io->data;
 
@@ -486,7 +487,7 @@ static bool step(struct belay_observer *observer)
 	return false;
 }
 
-const struct belay_event *belay_observer_next(struct belay_observer *observer)
+BELAY__HOT const struct belay_event *belay_observer_next(struct belay_observer *observer)
 {
 	for (;;) {
 		if (report_evicted(observer) || belay__vanished_next(observer) || step(observer))

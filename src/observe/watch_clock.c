@@ -1,6 +1,7 @@
 #include "observe/watch_clock.h"
 
 #include "base/clock.h"
+#include "base/hot.h"
 
 void belay__watch_clock_init(struct belay__watch_clock *clock, clockid_t source,
 	uint64_t (*read)(void *), void *data)
@@ -10,7 +11,7 @@ void belay__watch_clock_init(struct belay__watch_clock *clock, clockid_t source,
 	clock->start_ns = clock->now_ns;
 }
 
-uint64_t belay__watch_clock_feed(struct belay__watch_clock *clock, uint64_t raw_ns)
+BELAY__HOT uint64_t belay__watch_clock_feed(struct belay__watch_clock *clock, uint64_t raw_ns)
 {
 	if (raw_ns < clock->now_ns) {
 		clock->regressions++;
@@ -22,7 +23,7 @@ uint64_t belay__watch_clock_feed(struct belay__watch_clock *clock, uint64_t raw_
 	return raw_ns;
 }
 
-uint64_t belay__watch_clock_now(struct belay__watch_clock *clock)
+BELAY__HOT uint64_t belay__watch_clock_now(struct belay__watch_clock *clock)
 {
 	return belay__watch_clock_feed(clock,
 		clock->read != NULL ? clock->read(clock->data) : belay__clock_ns(clock->source));

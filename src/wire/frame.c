@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hot.h"
 #include "wire/bytes.h"
 #include "wire/crc32c.h"
 
@@ -119,7 +120,7 @@ __attribute__((cold, noinline)) static void explain(enum belay_decode_class clas
 	*reterr_error = error;
 }
 
-bool belay_frame_decode(const uint8_t bytes[BELAY_FRAME_LEN], struct belay_frame *ret_frame,
+BELAY__HOT bool belay_frame_decode(const uint8_t bytes[BELAY_FRAME_LEN], struct belay_frame *ret_frame,
 	struct belay_decode_error *reterr_error)
 {
 	const struct frame_bytes *wire = (const struct frame_bytes *)bytes;

@@ -197,6 +197,17 @@ def _(room):
     assert not observer.ends()
 
 
+@case("without a state file a gate may be killed all the same, and nobody is lost")
+def _(room):
+    observer = Observer(room, threshold="1s", state="none")
+    workers = crowd(observer, 3)
+    mark = observer.events.mark()
+    os.kill(observer.gate(), signal.SIGKILL)
+    observer.events.wait("observer", since=mark, what="role-restarted")
+    go_on(observer, workers)
+    assert not observer.events.matching("first-beat", since=mark) and not observer.ends() and not observer.stalls()
+
+
 @case("a state file that is on no memory file system is refused once, and the observer runs")
 def _(room):
     disk = next((path for path in ("/var/tmp", "/tmp") if not on_tmpfs(path) and os.access(path, os.W_OK)), None)
