@@ -1,5 +1,6 @@
-#include "base/hot.h"
 #include "observe/bucket.h"
+
+#include "base/hot.h"
 
 /* One token a second is one milli-token in so many nanoseconds. */
 #define NS_PER_MILLI_TOKEN UINT64_C(1000000)

@@ -75,7 +75,7 @@ static void on_evict(void *data, uint32_t slot)
 	const struct belay__slot *victim = &observer->table.slots[slot];
 	const struct belay__record *record = &observer->table.records[victim->record];
 
-	observer->evicted.pending = true;
+	observer->evicted_pending = true;
 	observer->evicted.pid = victim->pid;
 	observer->evicted.uid = record->uid;
 	observer->evicted.start_ticks = victim->start_ticks;
@@ -194,10 +194,13 @@ static bool accept_unknown(struct belay_observer *observer, const struct belay_f
 
 bool belay__may_complete(const struct belay_observer *observer, const struct belay__slot *slot)
 {
-	uint64_t tried_ns = observer->watches[slot->record].tried_ns;
+	uint64_t tried_ns;
 
-	return slot->origin < BELAY__KERNEL_ATTESTED &&
-		(tried_ns == 0 || observer->now_ns - tried_ns >= COMPLETE_EVERY_NS);
+	/* Nearly always: the watch, another line in another page, stays untouched. */
+	if (slot->origin >= BELAY__KERNEL_ATTESTED)
+		return false;
+	tried_ns = observer->watches[slot->record].tried_ns;
+	return tried_ns == 0 || observer->now_ns - tried_ns >= COMPLETE_EVERY_NS;
 }
 
 /* Completes the identity of a known process that had not shown all of it. */

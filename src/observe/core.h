@@ -107,104 +107,107 @@ enum belay__phase {
 	BELAY__PHASE_FINISH,
 };
 
+/* What a quiet beat touches lies together, and what it does not is kept out of its way: after a sleep
+ * each page costs more than all that is done in it. Large arrays that few turns look at come first,
+ * then the words of every turn, then the table, whose hints are its end. */
 struct belay_observer {
+	/* the event at hand */
+	struct belay_event event;
+	char event_name[BELAY__NAME_SIZE];
+	char event_evidence[256];
+	/* A process that was forgotten to make room for another: told by the next event. */
+	struct belay__evicted {
+		uint32_t pid, uid;
+		uint64_t start_ticks;
+		char name[BELAY__NAME_SIZE];
+	} evicted;
+
+	/* ends */
+	struct belay__departed departed[BELAY__DEPARTED_MAX]; /* a ring */
+	uint32_t departed_next;
+
+	/* rules, and what is expected by them */
+	struct belay__rule rules[BELAY__RULES_MAX];
+	uint8_t rule_lists[BELAY__RULES_MAX];
+	uint32_t rule_beating[BELAY__RULES_MAX];
+	uint64_t rule_missing_due_ns[BELAY__RULES_MAX]; /* UINT64_MAX: nothing is missing, or it was told */
+	bool rule_missing_told[BELAY__RULES_MAX];
+	struct belay__timer expect_timer;
+
+	void *memory; /* of slots and records, when they are our own */
+	size_t memory_size;
+	struct belay__ordinals *ordinals;
+	struct belay__closer *closer;
+
+	/* silences */
+	struct belay__prober prober;             /* ask NULL: the observer looks by itself */
+	struct belay__second_look *second_looks; /* BELAY__SECOND_LOOKS_MAX, a ring by due time */
+	uint32_t looks_head, looks_count;
+	struct belay__timer look_timer;
+
+	/* From here on: what every turn looks at. */
+	struct belay__listener listeners[BELAY__LISTENERS_MAX];
 	struct belay_observer_options options;
 	struct belay__loop *loop;
+	struct belay__door *door;
 	struct belay__watch_clock clock;
-	uint64_t now_ns; /* on that clock: of this turn, or of the batch at hand */
+	uint64_t now_ns;           /* on that clock: of this turn, or of the batch at hand */
+	uint64_t turn_start_ns;    /* the observer's clock, at the start of this turn */
+	uint64_t turn_end_ns;      /* CLOCK_MONOTONIC, at the end of the last; 0: there was none */
+	uint64_t turn_deadline_ns; /* CLOCK_MONOTONIC: when it asked to be woken by */
+	uint64_t stopped_ns;       /* it was stopped until now, for so long */
+	uint64_t suspended_ns;     /* BOOTTIME - MONOTONIC at the last turn */
+	uint64_t suspended_since_ns,
+		suspended_for_ns; /* the last suspension: when noticed, how long */
+	struct belay__timer deadline_timer;
+	enum belay__phase phase;
+	bool wait;  /* the next turn may wait */
+	bool again; /* the event at hand came first: what led to it is to be tried once more */
+	bool evicted_pending;
 
 	/* beats */
-	struct belay__listener listeners[BELAY__LISTENERS_MAX];
 	unsigned listener_count;
-	struct belay__closer *closer;
 	const struct belay__datagram *batch;
 	int batch_count, batch_at;
 	unsigned next_listener;
 	bool drained_all; /* every listener was read in this turn: dry, or as far as its queue reaches */
+	bool read_in_turn;
 	int receive_error;         /* to be told */
 	uint64_t arrived_after_ns; /* the batch at hand came in since then: a tick may have let it wait */
 	uint64_t read_ns;          /* when the sockets were last read */
-	bool read_in_turn;
 	uint64_t interval_ns; /* the least time between two beats of one process; 0: any */
 	struct belay__bucket bucket;
 	uint32_t pid_max;
 	uint64_t pid_max_read_ns;
 	uint32_t own_pid_ns;
 	uint32_t own_uid;
-
-	/* processes */
-	struct belay__table table;
-	struct belay__track_counters tracked;
-	struct belay__watch *watches; /* capacity of them, by record number */
-	struct belay__ordinals *ordinals;
-	struct belay__rule rules[BELAY__RULES_MAX];
-	uint32_t rule_count;
-	uint8_t rule_lists[BELAY__RULES_MAX];
-	uint8_t default_list;
-	void *memory; /* of slots and records, when they are our own */
-	size_t memory_size;
-
-	/* ends */
-	uint32_t *ended; /* ring of record numbers, capacity + 1 of them */
-	uint32_t ended_head, ended_tail;
-	struct belay__pending_end *pending_ends; /* BELAY__PENDING_ENDS_MAX */
-	uint32_t pending_told;
-
-	struct belay__departed departed[BELAY__DEPARTED_MAX]; /* a ring */
-	uint32_t departed_next;
-
-	/* silences */
-	struct belay__timer deadline_timer;
-	struct belay__prober prober;             /* ask NULL: the observer looks by itself */
-	struct belay__second_look *second_looks; /* BELAY__SECOND_LOOKS_MAX, a ring by due time */
-	uint32_t looks_head, looks_count;
-	struct belay__timer look_timer;
-	struct belay__answer *answers; /* BELAY__ANSWERS_MAX, a ring */
-	uint32_t answers_head, answers_count;
-	uint64_t suspended_ns; /* BOOTTIME - MONOTONIC at the last turn */
-	uint64_t suspended_since_ns,
-		suspended_for_ns; /* the last suspension: when noticed, how long */
+	const char *door_name; /* what a beat at the door calls its process; NULL: nothing */
 
 	/* collecting: many beats wake nobody */
 	struct belay__timer tick_timer;
 	uint64_t tick_ns;
-	bool collecting;
 	uint64_t window_start_ns;
 	uint32_t window_frames;
+	bool collecting;
 
-	/* expectations */
-	struct belay__timer expect_timer;
-	uint32_t rule_beating[BELAY__RULES_MAX];
-	uint64_t rule_missing_due_ns[BELAY__RULES_MAX]; /* UINT64_MAX: nothing is missing, or it was told */
-	bool rule_missing_told[BELAY__RULES_MAX];
-
-	/* what an earlier observer kept (restore.h): who is gone is told one by one */
+	/* what may be waiting to be told: ends, answers, and what an earlier observer kept (restore.h),
+	 * of which who is gone is told one by one */
+	uint32_t *ended; /* ring of record numbers, capacity + 1 of them */
+	uint32_t ended_head, ended_tail;
+	struct belay__pending_end *pending_ends; /* BELAY__PENDING_ENDS_MAX */
+	uint32_t pending_told;
+	struct belay__answer *answers; /* BELAY__ANSWERS_MAX, a ring */
+	uint32_t answers_head, answers_count;
 	const struct belay__kept *kept;
 	uint32_t kept_count, kept_at;
 
-	struct belay__door *door;
-	uint64_t turn_start_ns;    /* the observer's clock, at the start of this turn */
-	uint64_t turn_end_ns;      /* CLOCK_MONOTONIC, at the end of the last; 0: there was none */
-	uint64_t turn_deadline_ns; /* CLOCK_MONOTONIC: when it asked to be woken by */
-	uint64_t stopped_ns;       /* it was stopped until now, for so long */
-	enum belay__phase phase;
-	bool wait; /* the next turn may wait */
+	/* processes */
+	uint32_t rule_count;
+	uint8_t default_list;
+	struct belay__watch *watches; /* capacity of them, by record number */
+	struct belay__track_counters tracked;
 	uint64_t counts[BELAY__COUNTER_COUNT];
-
-	/* A process that was forgotten to make room for another: told by the next event. */
-	struct belay__evicted {
-		bool pending;
-		uint32_t pid, uid;
-		uint64_t start_ticks;
-		char name[BELAY__NAME_SIZE];
-	} evicted;
-	const char *door_name; /* what a beat at the door calls its process; NULL: nothing */
-	bool again; /* the event at hand came first: what led to it is to be tried once more */
-
-	/* the event at hand */
-	struct belay_event event;
-	char event_name[BELAY__NAME_SIZE];
-	char event_evidence[256];
+	struct belay__table table;
 };
 
 /* Starts a fresh event of KIND at observer->now_ns and returns it. */

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "base/hot.h"
+
 void belay__deadlines_init(struct belay__deadlines *deadlines, struct belay__slot *slots)
 {
 	*deadlines = (struct belay__deadlines){ .slots = slots };

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdbool.h>
 
+#include "base/hot.h"
+
 /* A regular nonce this close to its end may be followed by one this close to its beginning. */
 #define WRAP_WINDOW (UINT64_C(1) << 20)
 

@@ -299,9 +299,9 @@ static bool report_evicted(struct belay_observer *observer)
 {
 	struct belay_event *event;
 
-	if (!observer->evicted.pending)
+	if (!observer->evicted_pending)
 		return false;
-	observer->evicted.pending = false;
+	observer->evicted_pending = false;
 	observer->counts[BELAY__COUNT_EVICTED]++;
 	event = belay__event_start(observer, BELAY_EVENT_EVICTED);
 	event->pid = observer->evicted.pid;

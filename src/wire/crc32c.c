@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 
+#include "base/hot.h"
 #include "wire/bytes.h"
 
 #if defined(__x86_64__)
@@ -129,7 +130,7 @@ uint32_t belay__crc32c_portable(const void *bytes, size_t len)
 
 #if HAVE_HARDWARE
 /* A frame's 28 bytes are three steps of eight and one of four. */
-HARDWARE uint32_t belay__crc32c_hardware(const void *bytes, size_t len)
+BELAY__HOT HARDWARE uint32_t belay__crc32c_hardware(const void *bytes, size_t len)
 {
 	const uint8_t *next = bytes;
 	uint32_t crc = UINT32_MAX;
@@ -167,7 +168,7 @@ bool belay__crc32c_has_hardware(void)
 	return known == PRESENT;
 }
 
-uint32_t belay__crc32c(const void *bytes, size_t len)
+BELAY__HOT uint32_t belay__crc32c(const void *bytes, size_t len)
 {
 	return belay__crc32c_has_hardware() ? belay__crc32c_hardware(bytes, len)
 					    : belay__crc32c_portable(bytes, len);
