@@ -345,6 +345,7 @@ void belay__crew_done(struct belay__parent *parent)
 {
 	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++) {
 		struct belay__crew_member *member = &parent->crew[i];
+		siginfo_t info;
 		int status;
 
 		belay__timer_clear(&member->restart);
@@ -354,7 +355,7 @@ void belay__crew_done(struct belay__parent *parent)
 		member->channel = belay__close(member->channel);
 		if (member->pidfd >= 0 && belay__reap(member->pidfd, &status) == 0) {
 			(void)belay__signal(member->pidfd, SIGKILL);
-			(void)waitid(P_PIDFD, (id_t)member->pidfd, NULL, WEXITED);
+			(void)waitid(P_PIDFD, (id_t)member->pidfd, &info, WEXITED);
 		}
 		clear(member);
 	}

@@ -38,7 +38,7 @@ static uint64_t first_due_ns(const struct belay__deadlines *deadlines, uint32_t 
 	return first == BELAY__NO_SLOT ? UINT64_MAX : deadlines->slots[first].due_ns;
 }
 
-BELAY__HOT uint32_t belay__deadlines_take_due(struct belay__deadlines *deadlines, uint8_t list, uint64_t now_ns)
+uint32_t belay__deadlines_take_due(struct belay__deadlines *deadlines, uint8_t list, uint64_t now_ns)
 {
 	uint32_t first = deadlines->head[list];
 	uint64_t due_ns = first_due_ns(deadlines, list);

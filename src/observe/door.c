@@ -371,7 +371,12 @@ static bool read_one(struct belay__client *client)
 	return told;
 }
 
-BELAY__HOT bool belay__door_ready(const struct belay__door *door)
+BELAY__HOT bool belay__door_empty(const struct belay__door *door)
+{
+	return door->connected == 0;
+}
+
+bool belay__door_ready(const struct belay__door *door)
 {
 	for (unsigned i = 0; i < BELAY__DOOR_CLIENTS_MAX && door->connected > 0; i++)
 		if (door->clients[i].ready)
@@ -379,10 +384,9 @@ BELAY__HOT bool belay__door_ready(const struct belay__door *door)
 	return false;
 }
 
-BELAY__HOT bool belay__door_next(struct belay__door *door)
+bool belay__door_next(struct belay__door *door)
 {
-	/* Mostly nobody is there, and every beat comes by here. */
-	if (door->connected == 0)
+	if (belay__door_empty(door))
 		return false;
 	for (unsigned packets = 0; packets < PACKETS_PER_TURN; packets++) {
 		bool found = false;

@@ -39,6 +39,8 @@ void belay__door_set_host(struct belay__door *door, const struct belay__door_hos
 
 /* Lets in who waits at the door now, so that what they have said already is heard in this turn. */
 void belay__door_let_in(struct belay__door *door);
+/* Whether nobody is there at all. */
+bool belay__door_empty(const struct belay__door *door);
 /* Whether a client has something to say that has not been handled. */
 bool belay__door_ready(const struct belay__door *door);
 /* Handles what clients say until something becomes an event of the observer (true) or nothing is

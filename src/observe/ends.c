@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/hot.h"
 #include "observe/core.h"
 
 #define RESERVED_FDS 128
@@ -225,7 +224,7 @@ static bool pending_next(struct belay_observer *observer)
 	return false;
 }
 
-BELAY__HOT bool belay__ends_next(struct belay_observer *observer)
+bool belay__ends_next(struct belay_observer *observer)
 {
 	while (observer->ended_head != observer->ended_tail) {
 		uint32_t number = observer->ended[observer->ended_head];

@@ -1,7 +1,6 @@
 /* Rules that expect a number of processes: who never came, or went and did not come back, is
  * missing. */
 
-#include "base/hot.h"
 #include "observe/core.h"
 
 static void on_expect(struct belay__timer *timer, uint64_t now_ns)
@@ -42,7 +41,7 @@ static void arm(struct belay_observer *observer)
 			observer);
 }
 
-BELAY__HOT bool belay__expectations_next(struct belay_observer *observer)
+bool belay__expectations_next(struct belay_observer *observer)
 {
 	for (uint32_t i = 0; i < observer->rule_count; i++) {
 		struct belay_event *event;

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/hot.h"
 
 /* What it announced of its silence still holds: it is the same boot and the same clock. */
 static void keep_announcement(struct belay_observer *observer, uint32_t at,
@@ -98,7 +97,7 @@ static bool lives_on(const struct belay__kept *kept)
 		stat.start_ticks == kept->slot.start_ticks && stat.state != 'Z';
 }
 
-BELAY__HOT bool belay__vanished_next(struct belay_observer *observer)
+bool belay__vanished_next(struct belay_observer *observer)
 {
 	while (observer->kept_at < observer->kept_count) {
 		const struct belay__kept *kept = &observer->kept[observer->kept_at++];

@@ -4,7 +4,6 @@
 #include <poll.h>
 
 #include "base/clock.h"
-#include "base/hot.h"
 #include "observe/core.h"
 
 /* Whether the process in SLOT is gone: its silence is no stall then. */
@@ -187,7 +186,7 @@ void belay__observer_answer(struct belay_observer *observer, uint32_t pid, uint6
 		answer->evidence = *evidence;
 }
 
-BELAY__HOT bool belay__answers_next(struct belay_observer *observer)
+bool belay__answers_next(struct belay_observer *observer)
 {
 	while (observer->answers_count > 0) {
 		const struct belay__answer *answer = &observer->answers[observer->answers_head];
@@ -226,7 +225,7 @@ static uint32_t take_due(struct belay_observer *observer)
 	return belay__deadlines_take_due(deadlines, BELAY__LIST_WITHIN, observer->now_ns);
 }
 
-BELAY__HOT bool belay__stalls_next(struct belay_observer *observer)
+bool belay__stalls_next(struct belay_observer *observer)
 {
 	uint32_t at;
 
