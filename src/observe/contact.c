@@ -292,8 +292,8 @@ static bool accept_known(struct belay_observer *observer, const struct belay_fra
 	return false;
 }
 
-BELAY__HOT bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid,
-	uint32_t uid)
+BELAY__HOT bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t pid, uint32_t uid)
 {
 	uint32_t slot = belay__table_find(&observer->table, pid);
 

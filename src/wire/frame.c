@@ -120,8 +120,8 @@ __attribute__((cold, noinline)) static void explain(enum belay_decode_class clas
 	*reterr_error = error;
 }
 
-BELAY__HOT bool belay_frame_decode(const uint8_t bytes[BELAY_FRAME_LEN], struct belay_frame *ret_frame,
-	struct belay_decode_error *reterr_error)
+BELAY__HOT bool belay_frame_decode(const uint8_t bytes[BELAY_FRAME_LEN],
+	struct belay_frame *ret_frame, struct belay_decode_error *reterr_error)
 {
 	const struct frame_bytes *wire = (const struct frame_bytes *)bytes;
 	const struct belay_frame frame = read_fields(wire);
