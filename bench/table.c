@@ -3,9 +3,8 @@
  * Floor and subject do the same read-modify-write on the same 64-byte lines in the same random
  * order, drawn beforehand; the floor knows each line's number, the subject only the pid. Rounds of
  * both are interleaved and counted in CPU time of this thread; what is printed are medians, one
- * JSON object a line. Beside them: finding by probing alone (a pid whose hint is another's), and
- * all of belay__track(), which touches four more lines (record, neighbours, list's end), beat by
- * beat and with a batch of beats prefetched.
+ * JSON object a line. Beside them: all of belay__track(), which touches four more lines (record,
+ * neighbours, list's end), beat by beat and with a batch of beats prefetched.
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -51,42 +50,26 @@ static uint64_t nonce_now = 1;
 
 __attribute__((noinline)) static double floor_ns(void)
 {
-	uint64_t start_ns = cpu_ns();
+	uint64_t start_ns = cpu_ns(), nonce = nonce_now;
 
 	for (uint32_t i = 0; i < OPERATIONS; i++)
-		update(&table.slots[order_slot[i]], nonce_now + i);
-	nonce_now += OPERATIONS;
+		update(&table.slots[order_slot[i]], nonce++);
+	nonce_now = nonce;
 	return (double)(cpu_ns() - start_ns) / OPERATIONS;
 }
 
 __attribute__((noinline)) static double find_ns(void)
 {
-	uint64_t start_ns = cpu_ns();
+	uint64_t start_ns = cpu_ns(), nonce = nonce_now;
 
 	for (uint32_t i = 0; i < OPERATIONS; i++) {
 		uint32_t at = belay__table_find(&table, order_pid[i]);
 
 		if (at == BELAY__NO_SLOT)
 			abort();
-		update(&table.slots[at], nonce_now + i);
+		update(&table.slots[at], nonce++);
 	}
-	nonce_now += OPERATIONS;
-	return (double)(cpu_ns() - start_ns) / OPERATIONS;
-}
-
-/* The way of a pid whose hint is another's. */
-__attribute__((noinline)) static double probe_ns(void)
-{
-	uint64_t start_ns = cpu_ns();
-
-	for (uint32_t i = 0; i < OPERATIONS; i++) {
-		uint32_t at = belay__table_probe(&table, order_pid[i]);
-
-		if (at == BELAY__NO_SLOT)
-			abort();
-		update(&table.slots[at], nonce_now + i);
-	}
-	nonce_now += OPERATIONS;
+	nonce_now = nonce;
 	return (double)(cpu_ns() - start_ns) / OPERATIONS;
 }
 
@@ -169,7 +152,7 @@ static uint8_t fill(uint32_t entries, uint32_t gap)
 
 static void measure(uint32_t entries, uint32_t gap, const char *what)
 {
-	double bare[ROUNDS], find[ROUNDS], probe[ROUNDS], track[ROUNDS], batched[ROUNDS];
+	double bare[ROUNDS], find[ROUNDS], track[ROUNDS], batched[ROUNDS];
 	double ratio[ROUNDS];
 	uint8_t list = fill(entries, gap);
 
@@ -179,8 +162,6 @@ static void measure(uint32_t entries, uint32_t gap, const char *what)
 		bare[i] = floor_ns();
 		(void)find_ns();
 		find[i] = find_ns();
-		(void)probe_ns();
-		probe[i] = probe_ns();
 		(void)track_ns(list, false);
 		track[i] = track_ns(list, false);
 		(void)track_ns(list, true);
@@ -188,9 +169,9 @@ static void measure(uint32_t entries, uint32_t gap, const char *what)
 		ratio[i] = find[i] / bare[i];
 	}
 	printf("{\"name\":\"%s-%u\",\"ours_ns\":%.2f,\"floor_ns\":%.2f,\"ratio\":%.2f,"
-	       "\"probe_ns\":%.2f,\"track_ns\":%.2f,\"track_batched_ns\":%.2f}\n",
-		what, entries, median(find), median(bare), median(ratio), median(probe),
-		median(track), median(batched));
+	       "\"track_ns\":%.2f,\"track_batched_ns\":%.2f}\n",
+		what, entries, median(find), median(bare), median(ratio), median(track),
+		median(batched));
 	free(table.slots);
 	free(table.records);
 }
@@ -227,10 +208,10 @@ static void measure_empty_tick(uint32_t thresholds)
 
 int main(void)
 {
-	measure(4096, 1, "table");
-	measure(65536, 1, "table");
-	measure(4096, 14, "table-spread");
-	measure(65536, 14, "table-spread");
+	measure(4096, 1, "pids");
+	measure(65536, 1, "pids");
+	measure(4096, 14, "sparse-pids");
+	measure(65536, 14, "sparse-pids");
 	measure_empty_tick(1);
 	measure_empty_tick(64);
 	return EXIT_SUCCESS;

@@ -109,7 +109,7 @@ enum belay__phase {
 
 /* What a quiet beat touches lies together, and what it does not is kept out of its way: after a sleep
  * each page costs more than all that is done in it. Large arrays that few turns look at come first,
- * then the words of every turn, then the table, whose hints are its end. */
+ * then the words of every turn, then the table. */
 struct belay_observer {
 	/* the event at hand */
 	struct belay_event event;

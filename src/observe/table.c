@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define WINDOW_DEFAULT        256
-#define HINTS_MIN             1024
 #define SILENT_THRESHOLDS_MIN 10 /* a process silent for more of its thresholds may be given up */
 
 static uint32_t power_of_two(uint32_t at_least)
@@ -24,22 +23,16 @@ uint32_t belay__table_slot_count(uint32_t capacity)
 void belay__table_init(struct belay__table *table, uint32_t capacity, struct belay__slot *slots,
 	struct belay__record *records, uint32_t hash_seed)
 {
-	uint32_t hints = power_of_two(8 * capacity);
-
 	table->slots = slots;
 	table->records = records;
 	table->capacity = capacity;
 	table->slot_count = belay__table_slot_count(capacity);
+	table->slot_mask = table->slot_count - 1;
 	table->hash_seed = hash_seed;
 	table->used = table->stalled = table->free_record = table->eviction_cursor = 0;
 	table->eviction_window = WINDOW_DEFAULT;
 	table->eviction = BELAY__EVICT_STRICT;
 	table->probe_exhausted = table->scan_truncated = table->invariant_violations = 0;
-	table->hint_mask = (hints > BELAY__HINTS_MAX           ? BELAY__HINTS_MAX
-					   : hints < HINTS_MIN ? HINTS_MIN
-							       : hints) -
-		1;
-	memset(table->hints, 0, ((size_t)table->hint_mask + 1) * sizeof(table->hints[0]));
 	memset(slots, 0, table->slot_count * sizeof(slots[0]));
 	memset(records, 0, capacity * sizeof(records[0]));
 	for (uint32_t i = 0; i < capacity; i++)
@@ -49,13 +42,13 @@ void belay__table_init(struct belay__table *table, uint32_t capacity, struct bel
 
 static uint32_t after(const struct belay__table *table, uint32_t at)
 {
-	return (at + 1) & (table->slot_count - 1);
+	return (at + 1) & table->slot_mask;
 }
 
 /* How far AT lies behind FROM, around the end. */
 static uint32_t distance(const struct belay__table *table, uint32_t from, uint32_t at)
 {
-	return (at - from) & (table->slot_count - 1);
+	return (at - from) & table->slot_mask;
 }
 
 /* The place that holds WANTED (a pid, or 0: the first empty one) on the way from PID's home, or
@@ -82,7 +75,6 @@ uint32_t belay__table_probe(struct belay__table *table, uint32_t pid)
 	}
 	if (table->slots[at].pid == 0)
 		return BELAY__NO_SLOT;
-	table->hints[pid & table->hint_mask] = at;
 	return at;
 }
 
@@ -91,9 +83,17 @@ bool belay__table_has_room(const struct belay__table *table)
 	return table->used < table->capacity;
 }
 
+/* Where PID, which is not in the table, would go. */
+static uint32_t place_for(const struct belay__table *table, uint32_t pid)
+{
+	uint32_t own = belay__table_own_place(table, pid);
+
+	return table->slots[own].pid == 0 ? own : probe_for(table, pid, 0);
+}
+
 bool belay__table_has_place(const struct belay__table *table, uint32_t pid)
 {
-	return probe_for(table, pid, 0) != BELAY__NO_SLOT;
+	return place_for(table, pid) != BELAY__NO_SLOT;
 }
 
 /* Stores SLOT's pid, keeping the order of all stores around it: the memory may outlive us at any of
@@ -149,7 +149,7 @@ uint32_t belay__table_insert(struct belay__table *table, uint32_t pid)
 
 	if (!belay__table_has_room(table))
 		return BELAY__NO_SLOT;
-	at = probe_for(table, pid, 0);
+	at = place_for(table, pid);
 	if (at == BELAY__NO_SLOT) {
 		table->probe_exhausted++;
 		return BELAY__NO_SLOT;
@@ -160,19 +160,14 @@ uint32_t belay__table_insert(struct belay__table *table, uint32_t pid)
 		return BELAY__NO_SLOT;
 	}
 	fill_slot(&table->slots[at], &fresh);
-	table->hints[pid & table->hint_mask] = at;
 	table->used++;
 	return at;
 }
 
 static void move_slot(struct belay__table *table, uint32_t from, uint32_t to)
 {
-	uint32_t pid = table->slots[from].pid;
-
 	fill_slot(&table->slots[to], &table->slots[from]);
 	belay__deadlines_moved(&table->deadlines, from, to);
-	if (table->hints[pid & table->hint_mask] == from)
-		table->hints[pid & table->hint_mask] = to;
 	empty_slot(&table->slots[from]);
 }
 
@@ -180,8 +175,11 @@ static void move_slot(struct belay__table *table, uint32_t from, uint32_t to)
 static void close_gap(struct belay__table *table, uint32_t gap)
 {
 	for (uint32_t at = after(table, gap); table->slots[at].pid != 0; at = after(table, at)) {
-		uint32_t home = belay__table_hash(table, table->slots[at].pid);
+		uint32_t pid = table->slots[at].pid;
+		uint32_t home = belay__table_hash(table, pid);
 
+		if (at == belay__table_own_place(table, pid))
+			continue;
 		if (distance(table, home, at) < distance(table, gap, at))
 			continue;
 		move_slot(table, at, gap);
@@ -223,7 +221,7 @@ static bool long_silent(const struct belay__table *table, const struct belay__sl
 uint32_t belay__table_victim(struct belay__table *table, uint64_t now_ns)
 {
 	uint32_t second_choice = BELAY__NO_SLOT, processes = 0;
-	uint32_t at = table->eviction_cursor & (table->slot_count - 1);
+	uint32_t at = table->eviction_cursor & table->slot_mask;
 
 	if (table->stalled == 0 && table->eviction == BELAY__EVICT_STRICT)
 		return BELAY__NO_SLOT;
@@ -277,7 +275,8 @@ static void check_slots(const struct belay__table *table)
 		}
 		used++;
 		stalled += (slot->flags & BELAY__SLOT_STALLED) != 0;
-		assert(probe_for(table, slot->pid, slot->pid) == at);
+		assert(at == belay__table_own_place(table, slot->pid) ||
+			probe_for(table, slot->pid, slot->pid) == at);
 		if (slot->record == BELAY__NO_RECORD)
 			continue;
 		records++;

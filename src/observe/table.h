@@ -1,18 +1,17 @@
 /* table.h - the processes an observer knows, by pid, in constant time
  *
- * Open addressing, one cache line a slot, load at most one half, linear probing with at most
- * BELAY__PROBE_MAX steps. Removing a slot closes the gap behind it (no tombstones), so a slot's
- * number is good until the next insertion or removal only. Slots and records lie in memory given by
- * the caller. Nothing here allocates, and nothing reads a clock.
+ * Open addressing, one cache line a slot, load at most one half. A process lies in its own place,
+ * which the low bits of its pid name: found without a hash, a second memory access, or a branch that
+ * anybody could mispredict. When that place was taken, it lies on the way from its home, which a
+ * seeded hash names: linear probing, at most BELAY__PROBE_MAX steps. So whoever can choose pids can
+ * make others probe, but not far. Removing a slot closes the gap behind it (no tombstones), so a
+ * slot's number is good until the next insertion or removal only. Slots and records lie in memory
+ * given by the caller. Nothing here allocates, and nothing reads a clock.
  *
  * Slots and records may lie in a file and the observer may be killed between any two stores: a slot
  * is empty or complete, its pid is stored last and cleared first, and one that moves is copied
  * before the old one is cleared. Whoever reads such a file finds each process at least once, twice
  * only with equal contents, and records without a slot are free.
- *
- * Where a pid was last found is remembered by its low bits: a hint that the slot itself confirms,
- * so that it may be stale or another's. It spares the path of a beat the hash and, what costs most,
- * the mispredicted branches of probing.
  */
 #pragma once
 
@@ -24,7 +23,6 @@
 
 #define BELAY__CAPACITY_MAX 65536
 #define BELAY__PROBE_MAX    64
-#define BELAY__HINTS_MAX    (2 * BELAY__CAPACITY_MAX)
 
 enum belay__eviction { BELAY__EVICT_STRICT, BELAY__EVICT_BALANCED };
 
@@ -33,6 +31,7 @@ struct belay__table {
 	struct belay__record *records; /* capacity of them */
 	uint32_t capacity;             /* processes */
 	uint32_t slot_count;           /* power of two, at least twice the capacity */
+	uint32_t slot_mask;            /* slot_count - 1 */
 	uint32_t used;
 	uint32_t hash_seed;
 	uint32_t free_record; /* head of the free list */
@@ -41,8 +40,6 @@ struct belay__table {
 	enum belay__eviction eviction;
 	struct belay__deadlines deadlines;
 	uint64_t probe_exhausted, scan_truncated, invariant_violations;
-	uint32_t hint_mask;
-	uint32_t hints[BELAY__HINTS_MAX]; /* slot numbers; only the first hint_mask + 1 are ever touched */
 };
 
 /* How many slots a table for CAPACITY processes (1 to BELAY__CAPACITY_MAX) needs. */
@@ -62,20 +59,26 @@ static inline uint32_t belay__table_hash(const struct belay__table *table, uint3
 	h ^= h >> 13;
 	h *= UINT32_C(0xc2b2ae35);
 	h ^= h >> 16;
-	return h & (table->slot_count - 1);
+	return h & table->slot_mask;
 }
 
-/* The slot of PID by probing alone, or BELAY__NO_SLOT. A probe that reached its limit is
- * counted. */
+/* The place that PID takes when it is empty. */
+static inline uint32_t belay__table_own_place(const struct belay__table *table, uint32_t pid)
+{
+	return pid & table->slot_mask;
+}
+
+/* The slot of PID, which is not in its own place, or BELAY__NO_SLOT. A probe that reached its limit
+ * is counted. */
 uint32_t belay__table_probe(struct belay__table *table, uint32_t pid);
 
 /* The slot of PID, or BELAY__NO_SLOT. Inlined: it is on the path of every beat. */
 static inline uint32_t belay__table_find(struct belay__table *table, uint32_t pid)
 {
-	uint32_t hinted = table->hints[pid & table->hint_mask];
+	uint32_t at = belay__table_own_place(table, pid);
 
-	if (__builtin_expect(table->slots[hinted].pid == pid && pid != 0, 1))
-		return hinted;
+	if (__builtin_expect(table->slots[at].pid == pid && pid != 0, 1))
+		return at;
 	return belay__table_probe(table, pid);
 }
 
@@ -86,13 +89,13 @@ static inline uint32_t belay__table_find(struct belay__table *table, uint32_t pi
 __attribute__((always_inline)) static inline void belay__table_prefetch(
 	const struct belay__table *table, uint32_t pid)
 {
-	__builtin_prefetch(&table->slots[table->hints[pid & table->hint_mask]], 1);
+	__builtin_prefetch(&table->slots[belay__table_own_place(table, pid)], 1);
 }
 
 __attribute__((always_inline)) static inline void belay__table_prefetch_links(
 	const struct belay__table *table, uint32_t pid)
 {
-	const struct belay__slot *slot = &table->slots[table->hints[pid & table->hint_mask]];
+	const struct belay__slot *slot = &table->slots[belay__table_own_place(table, pid)];
 
 	if (slot->pid != pid)
 		return;

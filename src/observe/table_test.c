@@ -66,27 +66,64 @@ static void an_inserted_process_is_found_with_an_empty_slot_and_record(void **st
 	uint32_t at = belay__table_insert(&table, 77);
 	(void)state;
 
+	assert_int_equal(at, belay__table_own_place(&table, 77));
 	assert_int_equal(belay__table_find(&table, 77), at);
-	assert_int_equal(belay__table_probe(&table, 77), at);
 	assert_memory_equal(&slots[at], &empty, sizeof(empty));
 	assert_memory_equal(&records[slots[at].record], &blank, sizeof(blank));
 	assert_int_equal(belay__table_find(&table, 78), BELAY__NO_SLOT);
 	belay__table_check(&table);
 }
 
+/* Pids with these low bits would all like the same place. */
+#define FOREIGN_PLACE 77
+
+/* The first pid from FROM on that would like FOREIGN_PLACE and whose home is HOME: seed and hash
+ * are fixed, so such pids can be found. */
+static uint32_t pid_at_home(uint32_t home, uint32_t from)
+{
+	uint32_t pid = from - from % SLOTS + SLOTS + FOREIGN_PLACE;
+
+	while (belay__table_hash(&table, pid) != home)
+		pid += SLOTS;
+	return pid;
+}
+
 static void pids_with_equal_low_bits_are_told_apart(void **state)
 {
-	uint32_t step = table.hint_mask + 1;
 	(void)state;
 
 	for (uint32_t i = 0; i < 8; i++)
-		assert_int_not_equal(belay__table_insert(&table, 5 + i * step), BELAY__NO_SLOT);
-	for (int round = 0; round < 2; round++)
-		for (uint32_t i = 0; i < 8; i++)
-			assert_int_equal(slots[belay__table_find(&table, 5 + i * step)].pid,
-				5 + i * step);
-	belay__table_remove(&table, belay__table_find(&table, 5));
+		assert_int_not_equal(belay__table_insert(&table, 5 + i * SLOTS), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_find(&table, 5), 5);
+	for (uint32_t i = 0; i < 8; i++)
+		assert_int_equal(slots[belay__table_find(&table, 5 + i * SLOTS)].pid, 5 + i * SLOTS);
+	belay__table_check(&table);
+
+	/* The place that all of them would like is free again, and the next to come has it. */
+	belay__table_remove(&table, 5);
 	assert_int_equal(belay__table_find(&table, 5), BELAY__NO_SLOT);
+	assert_int_not_equal(belay__table_find(&table, 5 + SLOTS), 5);
+	assert_int_equal(belay__table_insert(&table, 5), 5);
+	belay__table_check(&table);
+}
+
+/* One in its own place is found there whatever becomes of those before it; one that had to probe is
+ * moved over it into a gap. */
+static void a_gap_is_closed_around_who_lies_in_his_own_place(void **state)
+{
+	uint32_t probing[2];
+	(void)state;
+
+	assert_int_equal(belay__table_insert(&table, FOREIGN_PLACE), FOREIGN_PLACE);
+	probing[0] = pid_at_home(SLOTS - 3, 0);
+	probing[1] = pid_at_home(SLOTS - 3, probing[0]);
+	assert_int_equal(belay__table_insert(&table, probing[0]), SLOTS - 3);
+	assert_int_equal(belay__table_insert(&table, SLOTS - 2), SLOTS - 2);
+	assert_int_equal(belay__table_insert(&table, probing[1]), SLOTS - 1);
+	belay__table_remove(&table, SLOTS - 3);
+	belay__table_check(&table);
+	assert_int_equal(belay__table_find(&table, SLOTS - 2), SLOTS - 2);
+	assert_int_equal(belay__table_find(&table, probing[1]), SLOTS - 3);
 }
 
 static void a_full_table_takes_nobody_until_one_is_removed(void **state)
@@ -108,23 +145,14 @@ static void a_full_table_takes_nobody_until_one_is_removed(void **state)
 	belay__table_check(&table);
 }
 
-/* The first pid from FROM on whose home is HOME: seed and hash are fixed, so such pids can be found. */
-static uint32_t pid_at_home(uint32_t home, uint32_t from)
-{
-	uint32_t pid = from;
-
-	while (belay__table_hash(&table, pid) != home)
-		pid++;
-	return pid;
-}
-
 static void the_probe_limit_is_counted_and_refuses(void **state)
 {
 	uint32_t home = SLOTS - 10, pid = 1; /* the way leads around the end */
 	(void)state;
 
+	assert_int_equal(belay__table_insert(&table, FOREIGN_PLACE), FOREIGN_PLACE);
 	for (int i = 0; i < BELAY__PROBE_MAX; i++) {
-		pid = pid_at_home(home, pid + 1);
+		pid = pid_at_home(home, pid);
 		assert_true(belay__table_has_place(&table, pid));
 		assert_int_not_equal(belay__table_insert(&table, pid), BELAY__NO_SLOT);
 	}
@@ -134,14 +162,14 @@ static void the_probe_limit_is_counted_and_refuses(void **state)
 	assert_int_equal(belay__table_probe(&table, pid), (home + BELAY__PROBE_MAX - 1) % SLOTS);
 	assert_int_equal(table.probe_exhausted, 0);
 
-	pid = pid_at_home(home, pid + 1);
+	pid = pid_at_home(home, pid);
 	assert_int_equal(belay__table_find(&table, pid), BELAY__NO_SLOT);
 	assert_int_equal(table.probe_exhausted, 1);
 	assert_false(belay__table_has_place(&table, pid));
 	assert_int_equal(table.probe_exhausted, 1);
 	assert_int_equal(belay__table_insert(&table, pid), BELAY__NO_SLOT);
 	assert_int_equal(table.probe_exhausted, 2);
-	assert_int_equal(table.used, BELAY__PROBE_MAX);
+	assert_int_equal(table.used, 1 + BELAY__PROBE_MAX);
 
 	/* One removed from the middle closes up, and the newcomer finds the place at the end. */
 	belay__table_remove(&table, (home + 30) % SLOTS);
@@ -156,9 +184,10 @@ static void a_moved_slot_takes_its_deadline_along(void **state)
 	uint32_t pids[3] = { pid_at_home(SLOTS - 1, 2) };
 	(void)state;
 
+	(void)belay__table_insert(&table, FOREIGN_PLACE);
 	for (uint32_t i = 0; i < 3; i++) {
 		if (i > 0)
-			pids[i] = pid_at_home(SLOTS - 1, pids[i - 1] + 1);
+			pids[i] = pid_at_home(SLOTS - 1, pids[i - 1]);
 		belay__deadlines_heard(&table.deadlines, belay__table_insert(&table, pids[i]), list,
 			i);
 	}
@@ -435,20 +464,25 @@ static void agrees_with_a_model_under_random_use(void **state)
 	assert_int_equal(table.invariant_violations, 0);
 }
 
+/* Who lasts, and who comes and goes: each group would like one place, so that nearly all probe and
+ * are moved. */
+#define LASTING(i)  (2 + (i)*SLOTS)
+#define CHURNING(i) (3 + (i)*SLOTS)
+
 /* A lasting half and a half that comes and goes, until somebody kills us. */
 _Noreturn static void churn(struct belay__slot *shared_slots, struct belay__record *shared_records,
 	int ready_fd, unsigned seed)
 {
 	belay__table_init(&table, CAPACITY, shared_slots, shared_records, seed);
-	for (uint32_t pid = 2; pid < 2 + CAPACITY / 2; pid++) {
-		uint32_t at = belay__table_insert(&table, pid);
+	for (uint32_t i = 0; i < CAPACITY / 2; i++) {
+		uint32_t at = belay__table_insert(&table, LASTING(i));
 
-		shared_slots[at].last_nonce = ~(uint64_t)pid;
+		shared_slots[at].last_nonce = ~(uint64_t)LASTING(i);
 	}
 	if (write(ready_fd, "", 1) != 1)
 		_exit(1);
 	for (;;) {
-		uint32_t pid = 1000 + (uint32_t)rand_r(&seed) % CAPACITY,
+		uint32_t pid = CHURNING((uint32_t)rand_r(&seed) % CAPACITY),
 			 at = belay__table_find(&table, pid);
 
 		if (at != BELAY__NO_SLOT)
@@ -460,19 +494,19 @@ _Noreturn static void churn(struct belay__slot *shared_slots, struct belay__reco
 
 static void check_survivors(const struct belay__slot *left)
 {
-	unsigned seen[2 + CAPACITY / 2] = { 0 };
+	unsigned seen[CAPACITY / 2] = { 0 };
 
 	for (uint32_t at = 0; at < SLOTS; at++) {
 		uint32_t pid = left[at].pid;
 
-		if (pid == 0 || pid >= 2 + CAPACITY / 2)
+		if (pid % SLOTS != LASTING(0))
 			continue;
 		assert_int_equal(left[at].last_nonce, ~(uint64_t)pid); /* complete */
 		assert_true(left[at].record < CAPACITY);
-		seen[pid]++;
+		seen[pid / SLOTS]++;
 	}
-	for (uint32_t pid = 2; pid < 2 + CAPACITY / 2; pid++)
-		assert_in_range(seen[pid], 1, 2);
+	for (uint32_t i = 0; i < CAPACITY / 2; i++)
+		assert_in_range(seen[i], 1, 2);
 }
 
 static void nobody_is_lost_when_the_observer_is_killed_at_any_instant(void **state)
@@ -513,6 +547,7 @@ int main(void)
 		cmocka_unit_test_setup(an_inserted_process_is_found_with_an_empty_slot_and_record,
 			begin),
 		cmocka_unit_test_setup(pids_with_equal_low_bits_are_told_apart, begin),
+		cmocka_unit_test_setup(a_gap_is_closed_around_who_lies_in_his_own_place, begin),
 		cmocka_unit_test_setup(a_full_table_takes_nobody_until_one_is_removed, begin),
 		cmocka_unit_test_setup(the_probe_limit_is_counted_and_refuses, begin),
 		cmocka_unit_test_setup(a_moved_slot_takes_its_deadline_along, begin),

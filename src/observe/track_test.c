@@ -508,7 +508,7 @@ static void nobody_is_given_up_for_a_pid_that_would_find_no_place(void **state)
 {
 	static struct belay__slot many_slots[256];
 	static struct belay__record many_records[BELAY__PROBE_MAX];
-	struct belay__sender sender = { .pid = 1, .origin = BELAY__NETWORK_UNVERIFIED };
+	struct belay__sender sender = { .origin = BELAY__NETWORK_UNVERIFIED };
 	struct belay_frame frame = { .nonce = 1 };
 	(void)state;
 
@@ -520,7 +520,7 @@ static void nobody_is_given_up_for_a_pid_that_would_find_no_place(void **state)
 		enum belay__track_result result;
 
 		do
-			sender.pid++;
+			sender.pid += sizeof(many_slots) / sizeof(many_slots[0]);
 		while (belay__table_hash(&table, sender.pid) != 0);
 		frame.pid = sender.pid;
 		result = belay__track(&table, &counters, &frame, &sender, 0, when_ns, note_eviction,
