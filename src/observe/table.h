@@ -77,8 +77,11 @@ static inline uint32_t belay__table_find(struct belay__table *table, uint32_t pi
 {
 	uint32_t at = belay__table_own_place(table, pid);
 
-	if (__builtin_expect(table->slots[at].pid == pid && pid != 0, 1))
+	if (__builtin_expect(table->slots[at].pid == pid && pid != 0, 1)) {
+		if (at == BELAY__NO_SLOT)
+			__builtin_unreachable(); /* spares the caller's check on this way */
 		return at;
+	}
 	return belay__table_probe(table, pid);
 }
 
