@@ -9,17 +9,25 @@
 
 int belay__read_exit_status(pid_t pid, uint64_t start_ticks, int *ret_wait_status)
 {
+	_cleanup_close_ int procfd = -EBADF;
 	struct belay__stat stat;
-	_cleanup_close_ int procfd = belay__proc_open_stat(pid, start_ticks, &stat);
+	int r = belay__read_stat(pid, &stat);
 
-	if (procfd < 0)
-		return procfd;
+	if (r < 0)
+		return r;
+	if (stat.start_ticks != start_ticks)
+		return -ESRCH;
 	if (!belay__stat_ended(&stat))
 		return -EAGAIN;
 
 	/* Without permission the kernel writes 0, which would read as a success. */
-	if (stat.exit_status == 0 && !belay__proc_permitted(procfd))
-		return -EACCES;
+	if (stat.exit_status == 0) {
+		procfd = belay__proc_open_stat(pid, start_ticks, &stat);
+		if (procfd < 0)
+			return procfd;
+		if (!belay__proc_permitted(procfd))
+			return -EACCES;
+	}
 	*ret_wait_status = stat.exit_status;
 	return 0;
 }

@@ -89,14 +89,39 @@ ssize_t belay__proc_readlink(pid_t pid, const char *file, char *link, size_t siz
 	return n;
 }
 
+/* A stat file is one record: one read takes it whole, and the end need not be looked for, which
+ * counts when somebody waits to hear of a process's end. */
+static int read_stat(int dirfd, const char *path, struct belay__stat *ret_stat)
+{
+	_cleanup_close_ int fd = belay__proc_open_file(dirfd, path);
+	char bytes[2048];
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	do
+		n = read(fd, bytes, sizeof(bytes));
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : belay__parse_stat(bytes, (size_t)n, ret_stat);
+}
+
+int belay__proc_stat(pid_t pid, struct belay__stat *ret_stat)
+{
+	char path[PATH_ROOM];
+	int r;
+
+	if (pid <= 0)
+		return -ESRCH;
+	make_path(path, pid, "stat");
+	r = read_stat(AT_FDCWD, path, ret_stat);
+	return r == -ENOENT || r == -EPERM ? process_error(pid, -r) : r;
+}
+
 int belay__proc_stat_at(int procfd, const char *file, struct belay__stat *ret_stat)
 {
-	char bytes[2048];
-	ssize_t n = belay__read_file(procfd, file, bytes, sizeof(bytes));
+	int r = read_stat(procfd, file, ret_stat);
 
-	if (n == -ENOENT)
-		return -ESRCH;
-	return n < 0 ? (int)n : belay__parse_stat(bytes, (size_t)n, ret_stat);
+	return r == -ENOENT ? -ESRCH : r;
 }
 
 int belay__proc_open_stat(pid_t pid, uint64_t start_ticks, struct belay__stat *ret_stat)

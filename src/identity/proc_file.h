@@ -28,7 +28,10 @@ ssize_t belay__proc_read(pid_t pid, const char *file, char *buffer, size_t size)
  * -EACCES, another errno. */
 ssize_t belay__proc_readlink(pid_t pid, const char *file, char *link, size_t size);
 
-/* As belay__read_stat(), of FILE behind PROCFD ("stat", or "TID/stat" when PROCFD is a task
+/* The stat of process PID: one path lookup, one read. 0, -ESRCH, -EACCES, another negative errno. */
+int belay__proc_stat(pid_t pid, struct belay__stat *ret_stat);
+
+/* The same, of FILE behind PROCFD ("stat", or "TID/stat" when PROCFD is a task
  * directory). */
 int belay__proc_stat_at(int procfd, const char *file, struct belay__stat *ret_stat);
 

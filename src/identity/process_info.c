@@ -14,10 +14,7 @@ enum { GENERATIONS_MAX = 64 };
 
 int belay__read_stat(pid_t pid, struct belay__stat *ret_stat)
 {
-	char bytes[2048];
-	ssize_t n = belay__proc_read(pid, "stat", bytes, sizeof(bytes));
-
-	return n < 0 ? (int)n : belay__parse_stat(bytes, (size_t)n, ret_stat);
+	return belay__proc_stat(pid, ret_stat);
 }
 
 int belay__read_pid_namespace(pid_t pid, uint64_t *ret_inode)

@@ -24,7 +24,7 @@ struct belay__loop {
 	struct belay__deferred *deferred, **deferred_end;
 	struct epoll_event ready[BELAY__LOOP_BATCH]; /* from ready_at on not served yet */
 	int ready_at, ready_count;
-	bool in_turn, timer_fired, no_pwait2;
+	bool saw_all, in_turn, timer_fired, no_pwait2;
 };
 
 static void ring_init(struct belay__timer *ring)
@@ -98,6 +98,11 @@ int belay__loop_fd(const struct belay__loop *loop)
 BELAY__HOT uint64_t belay__loop_now_ns(const struct belay__loop *loop)
 {
 	return loop->now_ns;
+}
+
+BELAY__HOT bool belay__loop_saw_all(const struct belay__loop *loop)
+{
+	return loop->saw_all;
 }
 
 int belay__io_add(struct belay__loop *loop, struct belay__io *io, int fd, uint32_t events,
@@ -361,6 +366,7 @@ BELAY__HOT int belay__loop_turn(struct belay__loop *loop, uint64_t wait_ns)
 	loop->in_turn = true;
 	loop->ready_at = 0;
 	loop->ready_count = n;
+	loop->saw_all = n < BELAY__LOOP_BATCH;
 	loop->now_ns = belay__clock_ns(CLOCK_MONOTONIC);
 	note_timer(loop);
 	count = run_timers(loop);

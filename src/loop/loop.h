@@ -51,6 +51,10 @@ int belay__loop_fd(const struct belay__loop *loop);
 /* The time read at the start of this turn, CLOCK_MONOTONIC. */
 uint64_t belay__loop_now_ns(const struct belay__loop *loop);
 
+/* Whether this turn was told of everything that was ready when it looked. Then what happened before
+ * something it was told of was told as well, or in an earlier turn. */
+bool belay__loop_saw_all(const struct belay__loop *loop);
+
 /* Starts watching FD (borrowed) for EVENTS (EPOLLIN ...). 0 or a negative errno. */
 int belay__io_add(struct belay__loop *loop, struct belay__io *io, int fd, uint32_t events,
 	void (*ready)(struct belay__io *io, uint32_t events), void *data);

@@ -316,11 +316,14 @@ static void a_busy_crowd_does_not_starve_the_rest(void **state)
 	/* All stay ready all the time, yet each has its turn. */
 	for (int turn = 0; turn < 6; turn++)
 		assert_int_equal(belay__loop_turn(loop, NEVER), BELAY__LOOP_BATCH);
+	assert_false(belay__loop_saw_all(loop));
 	for (int i = 0; i < CROWD; i++) {
 		assert_int_equal(served[i], 2);
 		belay__io_remove(&crowd[i]);
 		(void)belay__close(fds[i]);
 	}
+	assert_int_equal(belay__loop_turn(loop, 0), 0);
+	assert_true(belay__loop_saw_all(loop));
 }
 
 static void the_loop_fd_is_readable_when_a_turn_would_do_something(void **state)

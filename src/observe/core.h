@@ -164,6 +164,9 @@ struct belay_observer {
 	bool wait;  /* the next turn may wait */
 	bool again; /* the event at hand came first: what led to it is to be tried once more */
 	bool evicted_pending;
+	uint32_t told_slot; /* the event at hand is its stall or (told_end) end, which is noted in the
+				table once the event was taken; BELAY__NO_SLOT: none */
+	bool told_end;
 
 	/* beats */
 	unsigned listener_count;
@@ -245,8 +248,8 @@ void belay__name_again(struct belay_observer *observer, uint32_t at);
 void belay__rename(struct belay_observer *observer, uint32_t at, const char *own);
 /* Gives back RECORD's ordinal and its place among its rule's processes. */
 void belay__name_let_go(struct belay_observer *observer, const struct belay__record *record);
-/* The process in slot AT has ended (or left): makes the END event and removes the slot. PIDFD-less
- * processes end as unknown. */
+/* The process in slot AT has ended (or left): makes the END event, after which the slot is removed.
+ * PIDFD-less processes end as unknown. */
 bool belay__end(struct belay_observer *observer, uint32_t at, bool left);
 /* Keeps an END event for `status`. */
 void belay__remember_end(struct belay_observer *observer, const struct belay_event *event);

@@ -128,12 +128,20 @@ static bool let_in(struct belay__door *door, int listen_fd)
 
 static void on_connect(struct belay__io *io, uint32_t events)
 {
+	struct belay__door *door = io->data;
+
 	(void)events;
-	(void)let_in(io->data, io->fd);
+	door->knocked = true;
+	(void)let_in(door, io->fd);
 }
 
-void belay__door_let_in(struct belay__door *door)
+void belay__door_let_in(struct belay__door *door, bool all_knocked)
 {
+	bool listening = door->resume.next == NULL;
+
+	if (all_knocked && listening && !door->knocked)
+		return;
+	door->knocked = false;
 	for (unsigned i = 0; i < door->listen_count; i++)
 		for (unsigned n = 0;
 			n < BELAY__DOOR_CLIENTS_MAX / 2 && let_in(door, door->listen_fds[i]); n++)

@@ -32,6 +32,7 @@ struct belay__door {
 	struct belay__io listen_io[BELAY__LISTENERS_MAX];
 	int listen_fds[BELAY__LISTENERS_MAX];
 	unsigned listen_count;
+	bool knocked;               /* since belay__door_let_in() */
 	struct belay__timer resume; /* listening, after descriptors ran out */
 	struct belay__client clients[BELAY__DOOR_CLIENTS_MAX];
 	unsigned connected; /* clients with an fd */

@@ -19,11 +19,12 @@ static void on_pidfd(struct belay__io *io, uint32_t events)
 	struct belay__watch *watch = (struct belay__watch *)(void *)io;
 
 	(void)events;
-	/* A full ring is emptied in this very turn: the pidfd stays readable and is seen again in
-	 * the next. */
-	if ((observer->ended_tail + 1) % (observer->table.capacity + 1) == observer->ended_head)
+	/* A full ring is emptied in this very turn: the pidfd stays readable, and is looked at again
+	 * in the next. */
+	if ((observer->ended_tail + 1) % (observer->table.capacity + 1) == observer->ended_head) {
+		(void)belay__io_change(io, EPOLLIN);
 		return;
-	belay__io_remove(io);
+	}
 	belay__ended_push(observer, (uint32_t)(watch - observer->watches));
 }
 
@@ -48,7 +49,8 @@ void belay__watch_take(struct belay_observer *observer, uint32_t record, int pid
 	watch->pidfd = pidfd;
 	watch->ended = false;
 	if (!within_budget(pidfd) ||
-		belay__io_add(observer->loop, &watch->io, pidfd, EPOLLIN, on_pidfd, observer) < 0) {
+		belay__io_add(observer->loop, &watch->io, pidfd, EPOLLIN | EPOLLONESHOT, on_pidfd,
+			observer) < 0) {
 		watch->pidfd = belay__close(pidfd);
 		observer->counts[BELAY__COUNT_PIDFDS_MISSING]++;
 	}
@@ -98,12 +100,11 @@ static void on_pending(struct belay__io *io, uint32_t events)
 	pending->observer->pending_told++;
 }
 
-/* Keeps the pidfd of a process that nobody has reaped yet, until the kernel can say how it ended
+/* Takes over WATCH's pidfd of a process that nobody has reaped yet, until the kernel can say how it ended
  * (6.15). False: nobody will ever tell. */
 static bool wait_for_status(struct belay_observer *observer, const struct belay_event *event,
-	int pidfd_consume)
+	struct belay__watch *watch)
 {
-	_cleanup_close_ int pidfd = pidfd_consume;
 	struct belay__pending_end *pending = NULL;
 
 	for (unsigned i = 0; i < BELAY__PENDING_ENDS_MAX && pending == NULL; i++)
@@ -117,26 +118,23 @@ static bool wait_for_status(struct belay_observer *observer, const struct belay_
 	pending->uid = event->uid;
 	pending->start_ticks = event->start_ticks;
 	memcpy(pending->name, observer->event_name, sizeof(pending->name));
-	if (belay__io_add(observer->loop, &pending->io, pidfd, EPOLLHUP, on_pending, pending) < 0)
+	belay__io_remove(&watch->io);
+	if (belay__io_add(observer->loop, &pending->io, watch->pidfd, EPOLLHUP, on_pending,
+		    pending) < 0)
 		return false;
-	pending->pidfd = TAKE_FD(pidfd);
+	pending->pidfd = TAKE_FD(watch->pidfd);
 	return true;
 }
 
 /* How the process behind PIDFD ended: 0, -EAGAIN (the kernel will tell later), or another negative
- * errno (never). */
+ * errno (never). While nobody has reaped it, its stat says so; afterwards its pidfd does. */
 static int find_status(const struct belay__slot *slot, int pidfd, int *ret_status)
 {
-	int r;
-
 	if (pidfd < 0)
 		return -ENODATA;
-	r = belay__pidfd_exit_status(pidfd, ret_status);
-	if (r == 0)
-		return 0;
 	if (belay__read_exit_status((pid_t)slot->pid, slot->start_ticks, ret_status) == 0)
 		return 0;
-	return r;
+	return belay__pidfd_exit_status(pidfd, ret_status);
 }
 
 void belay__remember_end(struct belay_observer *observer, const struct belay_event *event)
@@ -173,7 +171,6 @@ bool belay__end(struct belay_observer *observer, uint32_t at, bool left)
 	const struct belay__slot *slot = &observer->table.slots[at];
 	struct belay__watch *watch = &observer->watches[slot->record];
 	struct belay_event *event = belay__event_about(observer, BELAY_EVENT_END, at);
-	_cleanup_close_ int pidfd = -EBADF;
 	int status, r;
 
 	event->silent_ns = observer->now_ns - slot->last_ns;
@@ -181,17 +178,16 @@ bool belay__end(struct belay_observer *observer, uint32_t at, bool left)
 		event->end = BELAY_END_LEFT;
 		observer->counts[BELAY__COUNT_ENDS_LEFT]++;
 	} else {
-		belay__io_remove(&watch->io);
-		pidfd = TAKE_FD(watch->pidfd);
-		r = find_status(slot, pidfd, &status);
+		r = find_status(slot, watch->pidfd, &status);
 		/* Each end is counted once: what may still become known, when it does. */
 		if (r == 0)
 			tell_status(observer, event, status);
-		else if (r != -EAGAIN || !wait_for_status(observer, event, TAKE_FD(pidfd)))
+		else if (r != -EAGAIN || !wait_for_status(observer, event, watch))
 			observer->counts[BELAY__COUNT_ENDS_UNKNOWN]++;
 	}
 	belay__remember_end(observer, event);
-	belay__remove(observer, at);
+	observer->told_slot = at;
+	observer->told_end = true;
 	return true;
 }
 

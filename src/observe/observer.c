@@ -165,6 +165,7 @@ int belay_observer_new(const struct belay_observer_options *options,
 		options->boottime ? CLOCK_BOOTTIME : CLOCK_MONOTONIC, options->clock,
 		options->clock_data);
 	observer->now_ns = observer->clock.now_ns;
+	observer->told_slot = BELAY__NO_SLOT;
 	if (options->max_beat_rate > 0)
 		observer->interval_ns = BELAY__NS_PER_S / options->max_beat_rate;
 	belay__bucket_init(&observer->bucket, options->global_beat_rate, options->global_beat_burst,

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "observe/core.h"
 #include "observe/testing.h"
 
 static struct house house;
@@ -222,6 +223,73 @@ static void one_that_was_reaped_before_it_was_looked_at_ends_too(void **state)
 	assert_int_equal(event_take(observer, BELAY_EVENT_END)->pid, pid);
 	event_none(observer);
 	assert_int_equal(counter_of(observer, "watch_pids_tracked", ""), 0);
+	belay_observer_free(observer);
+}
+
+/* An observer may be killed while it writes down what it told: its successor, who finds the table as
+ * it was left, must find the process in it still. */
+static void an_end_and_a_stall_are_noted_only_when_they_were_taken(void **state)
+{
+	struct belay_observer *observer = observer_start(&house, NULL);
+	struct puppet puppet = beating(observer);
+	const struct belay__table *table = &observer->table;
+	(void)state;
+
+	test_now_ns += 2 * TEST_S;
+	(void)event_take(observer, BELAY_EVENT_STALL);
+	assert_int_equal(table->stalled, 0);
+	event_none(observer);
+	assert_int_equal(table->stalled, 1);
+
+	puppet_signal(&puppet, SIGKILL);
+	(void)event_take(observer, BELAY_EVENT_END);
+	assert_int_equal(table->used, 1);
+	event_none(observer);
+	assert_int_equal(table->used, 0);
+	puppet_reap(&puppet);
+	belay_observer_free(observer);
+}
+
+/* There is more than one turn of the loop can be told of, and ends come first. */
+static void a_crowd_that_ends_at_once_is_heard_out(void **state)
+{
+	enum { CROWD = 2 * BELAY__LOOP_BATCH };
+	struct belay_observer *observer = observer_start(&house,
+		&(struct belay_observer_options){ .threshold_ms = 1000,
+			.capacity = CROWD,
+			.clock = test_clock });
+	struct belay__hello goodbye = { .magic = BELAY__HELLO_MAGIC,
+		.version = BELAY__HELLO_VERSION,
+		.type = BELAY__HELLO_GOODBYE,
+		.nonce = 1 };
+	static struct puppet puppets[CROWD];
+	unsigned heard = 0, left = 0, exited = 0;
+	const struct belay_event *event;
+	(void)state;
+
+	for (unsigned i = 0; i < CROWD; i++)
+		puppets[i] = beating(observer);
+	for (unsigned i = 0; i < CROWD; i++) {
+		if (i % 16 == 0)
+			puppet_beat(&puppets[i], BELAY_DEGRADED);
+		else if (i % 16 == 1)
+			assert_int_equal(puppet_say(&puppets[i], &goodbye), 0);
+		puppet_exit(&puppets[i], 0);
+		puppet_wait_ended(&puppets[i]);
+	}
+	while (left + exited < CROWD && observer_readable(observer, 10000)) {
+		while ((event = belay_observer_next(observer)) != NULL) {
+			heard += event->kind == BELAY_EVENT_BEAT;
+			left += event->kind == BELAY_EVENT_END && event->end == BELAY_END_LEFT;
+			exited += event->kind == BELAY_EVENT_END && event->end == BELAY_END_EXITED;
+			assert_false(event->kind == BELAY_EVENT_BEAT && event->first);
+		}
+	}
+	assert_int_equal(heard, CROWD / 16);
+	assert_int_equal(left, CROWD / 16);
+	assert_int_equal(exited, CROWD - CROWD / 16);
+	for (unsigned i = 0; i < CROWD; i++)
+		puppet_reap(&puppets[i]);
 	belay_observer_free(observer);
 }
 
@@ -431,6 +499,8 @@ int main(void)
 		TEST(one_that_beats_once_and_dies_has_a_first_beat_and_an_end),
 		TEST(one_that_was_reaped_before_it_was_looked_at_ends_too),
 		TEST(a_stalled_process_that_dies_ends_once),
+		TEST(an_end_and_a_stall_are_noted_only_when_they_were_taken),
+		TEST(a_crowd_that_ends_at_once_is_heard_out),
 		TEST(many_ends_at_once_are_all_told),
 		TEST(an_unknown_end_is_completed_when_the_kernel_tells),
 		TEST(a_recycled_pid_is_first_an_end_and_then_a_first_beat),

@@ -126,7 +126,8 @@ static bool tell(struct belay_observer *observer, uint32_t at,
 	observer->table.records[slot->record].verdict = (uint8_t)verdict;
 	slot->flags = (uint8_t)(slot->flags & ~(BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN));
 	belay__deadlines_remove(&observer->table.deadlines, at);
-	belay__table_set_stalled(&observer->table, at, true);
+	observer->told_slot = at;
+	observer->told_end = false;
 	observer->counts[BELAY__COUNT_STALLS]++;
 	observer->counts[BELAY__COUNT_VERDICTS_MISSING] += evidence == NULL;
 	return true;

@@ -453,10 +453,18 @@ static void finish_turn(struct belay_observer *observer)
 	observer->phase = BELAY__PHASE_START;
 }
 
+/* Whether this turn was told of every end, and of what came in before it: the loop hears of things
+ * in their order. */
+static bool ends_are_last(const struct belay_observer *observer)
+{
+	return !observer->collecting && belay__loop_saw_all(observer->loop);
+}
+
 static bool something_depends_on_beats(const struct belay_observer *observer)
 {
-	return observer->ended_head != observer->ended_tail || belay__door_ready(observer->door) ||
-		observer->answers_count > 0 ||
+	if (observer->ended_head != observer->ended_tail && !ends_are_last(observer))
+		return true;
+	return belay__door_ready(observer->door) || observer->answers_count > 0 ||
 		belay__deadlines_next_ns(&observer->table.deadlines) <= observer->now_ns;
 }
 
@@ -488,7 +496,7 @@ static bool beats_phase(struct belay_observer *observer)
 	}
 	/* Who says goodbye and exits at once has left: the door is heard before an end is told. */
 	if (observer->ended_head != observer->ended_tail && !observer->drained_all)
-		belay__door_let_in(observer->door);
+		belay__door_let_in(observer->door, belay__loop_saw_all(observer->loop));
 	if (!something_depends_on_beats(observer) || !beats_come_first(observer))
 		observer->phase = BELAY__PHASE_DOOR;
 	return false;
@@ -518,8 +526,24 @@ static bool step(struct belay_observer *observer)
 	return false;
 }
 
+/* Notes in the table what the event before this one told. Not earlier: an observer that is killed
+ * while its event is being written tells it once more when it comes back, instead of never. */
+static void settle(struct belay_observer *observer)
+{
+	uint32_t at = observer->told_slot;
+
+	if (at == BELAY__NO_SLOT)
+		return;
+	observer->told_slot = BELAY__NO_SLOT;
+	if (observer->told_end)
+		belay__remove(observer, at);
+	else
+		belay__table_set_stalled(&observer->table, at, true);
+}
+
 BELAY__HOT const struct belay_event *belay_observer_next(struct belay_observer *observer)
 {
+	settle(observer);
 	for (;;) {
 		if (report_evicted(observer) ||
 			(observer->kept_at < observer->kept_count &&
