@@ -144,6 +144,7 @@ struct belay_observer {
 	struct belay__second_look *second_looks; /* BELAY__SECOND_LOOKS_MAX, a ring by due time */
 	uint32_t looks_head, looks_count;
 	struct belay__timer look_timer;
+	unsigned asked_in_turn; /* for evidence, weighed by what it costs */
 
 	/* From here on: what every turn looks at. */
 	struct belay__listener listeners[BELAY__LISTENERS_MAX];
@@ -160,6 +161,7 @@ struct belay_observer {
 	uint64_t suspended_since_ns,
 		suspended_for_ns; /* the last suspension: when noticed, how long */
 	struct belay__timer deadline_timer;
+	uint64_t resume_ns; /* CLOCK_MONOTONIC: when to go on with what this turn left undone; 0: nothing */
 	enum belay__phase phase;
 	bool wait;  /* the next turn may wait */
 	bool again; /* the event at hand came first: what led to it is to be tried once more */

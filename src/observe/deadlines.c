@@ -38,16 +38,21 @@ static uint64_t first_due_ns(const struct belay__deadlines *deadlines, uint32_t 
 	return first == BELAY__NO_SLOT ? UINT64_MAX : deadlines->slots[first].due_ns;
 }
 
-uint32_t belay__deadlines_take_due(struct belay__deadlines *deadlines, uint8_t list, uint64_t now_ns)
+uint32_t belay__deadlines_first_due(const struct belay__deadlines *deadlines, uint8_t list,
+	uint64_t now_ns)
 {
-	uint32_t first = deadlines->head[list];
 	uint64_t due_ns = first_due_ns(deadlines, list);
 
 	/* "Never" does not come at the end of time either. */
-	if (due_ns > now_ns || due_ns == UINT64_MAX)
-		return BELAY__NO_SLOT;
+	return due_ns > now_ns || due_ns == UINT64_MAX ? BELAY__NO_SLOT : deadlines->head[list];
+}
 
-	belay__deadlines_remove(deadlines, first);
+uint32_t belay__deadlines_take_due(struct belay__deadlines *deadlines, uint8_t list, uint64_t now_ns)
+{
+	uint32_t first = belay__deadlines_first_due(deadlines, list, now_ns);
+
+	if (first != BELAY__NO_SLOT)
+		belay__deadlines_remove(deadlines, first);
 	return first;
 }
 

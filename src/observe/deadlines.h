@@ -120,7 +120,11 @@ static inline void belay__deadlines_heard(struct belay__deadlines *deadlines, ui
 /* SLOT is due at DUE_NS exactly: puts it on BELAY__LIST_WITHIN, in order. */
 void belay__deadlines_set(struct belay__deadlines *deadlines, uint32_t slot, uint64_t due_ns);
 
-/* Takes off and returns the slot of LIST that has been due longest at NOW_NS, or BELAY__NO_SLOT. */
+/* The slot of LIST that has been due longest at NOW_NS, or BELAY__NO_SLOT; it stays where it is. */
+uint32_t belay__deadlines_first_due(const struct belay__deadlines *deadlines, uint8_t list,
+	uint64_t now_ns);
+
+/* The same, and takes it off. */
 uint32_t belay__deadlines_take_due(struct belay__deadlines *deadlines, uint8_t list,
 	uint64_t now_ns);
 

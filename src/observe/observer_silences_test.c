@@ -2,6 +2,7 @@
 
 #include <belay/observer.h>
 
+#include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "observe/core.h"
 #include "observe/testing.h"
 
 static struct house house;
@@ -166,6 +168,94 @@ static void many_stalls_come_one_by_one_in_the_order_of_their_deadlines(void **s
 	event_none(observer);
 	for (unsigned i = 0; i < 5; i++)
 		puppet_done(&puppets[i]);
+	belay_observer_free(observer);
+}
+
+/* However many are silent, a turn asks about a few and goes on in the next, so that beats are read
+ * in between. */
+static void a_crowd_that_falls_silent_holds_up_no_beat(void **state)
+{
+	enum { CROWD = 100 };
+	struct belay_observer *observer = observer_start(&house,
+		&(struct belay_observer_options){ .threshold_ms = 1000,
+			.capacity = CROWD + 1,
+			.clock = test_clock });
+	static struct puppet puppets[CROWD];
+	struct puppet awake = beating(observer);
+	const struct belay_event *event;
+	unsigned stalls = 0, turns = 0, most = 0, heard = 0;
+	(void)state;
+
+	for (unsigned i = 0; i < CROWD; i++)
+		puppets[i] = beating(observer);
+	test_now_ns += TEST_S + TEST_S / 2;
+	do {
+		unsigned before = stalls;
+
+		puppet_beat(&awake, BELAY_OK);
+		while ((event = belay_observer_next(observer)) != NULL) {
+			stalls += event->kind == BELAY_EVENT_STALL;
+			heard += event->kind == BELAY_EVENT_BEAT;
+		}
+		most = stalls - before > most ? stalls - before : most;
+		turns++;
+	} while (stalls < CROWD && observer_readable(observer, 1000));
+	assert_int_equal(stalls, CROWD);
+	assert_int_equal(heard, turns);
+	assert_in_range(turns, 10, CROWD);
+	assert_in_range(most, 1, 10);
+	for (unsigned i = 0; i < CROWD; i++)
+		puppet_done(&puppets[i]);
+	puppet_done(&awake);
+	belay_observer_free(observer);
+}
+
+struct busy_prober {
+	unsigned refusals, asked;
+};
+
+static int ask_busy(void *data, uint32_t pid, uint64_t start_ticks)
+{
+	struct busy_prober *prober = data;
+
+	(void)pid;
+	(void)start_ticks;
+	prober->asked++;
+	return prober->asked <= prober->refusals ? -EAGAIN : 0;
+}
+
+static void a_busy_prober_is_asked_again_but_not_waited_for(void **state)
+{
+	struct belay_observer *observer = observer_start(&house, NULL);
+	struct busy_prober prober = { .refusals = 2 };
+	struct puppet puppet = beating(observer);
+	(void)state;
+
+	belay__observer_set_prober(observer,
+		&(struct belay__prober){ .data = &prober, .ask = ask_busy });
+	test_now_ns += TEST_S;
+	do
+		assert_null(belay_observer_next(observer));
+	while (prober.asked <= prober.refusals && observer_readable(observer, 1000));
+	assert_int_equal(prober.asked, 3);
+	belay__observer_answer(observer, (uint32_t)puppet.pid,
+		observer->table.slots[belay__table_find(&observer->table, (uint32_t)puppet.pid)]
+			.start_ticks,
+		-EIO, NULL);
+	(void)event_take(observer, BELAY_EVENT_STALL);
+
+	/* One that never has time is passed over. */
+	puppet_beat(&puppet, BELAY_OK);
+	(void)event_take(observer, BELAY_EVENT_BEAT);
+	event_none(observer);
+	prober = (struct busy_prober){ .refusals = UINT32_MAX };
+	test_now_ns += TEST_S;
+	assert_null(belay_observer_next(observer));
+	assert_in_range(prober.asked, 1, 10);
+	test_now_ns += TEST_S;
+	puppet_wait_state(&puppet, 'S');
+	assert_string_equal(event_take(observer, BELAY_EVENT_STALL)->verdict, "blocked");
+	puppet_done(&puppet);
 	belay_observer_free(observer);
 }
 
@@ -396,6 +486,8 @@ int main(void)
 		TEST(a_beat_postpones_only_its_own_deadline),
 		TEST(a_beat_that_lies_in_the_queue_is_read_before_anybody_is_blamed),
 		TEST(many_stalls_come_one_by_one_in_the_order_of_their_deadlines),
+		TEST(a_crowd_that_falls_silent_holds_up_no_beat),
+		TEST(a_busy_prober_is_asked_again_but_not_waited_for),
 		TEST(a_stopped_process_is_told_as_stopped),
 		TEST(a_silent_process_that_is_dead_has_ended_and_does_not_stall),
 		TEST(an_announced_silence_may_last_so_long_and_the_next_one_may_not),

@@ -6,6 +6,13 @@
 #include "base/clock.h"
 #include "observe/core.h"
 
+/* However many fall silent at once, beats are read in between. A question to the prober counts one,
+ * a look of our own, which is a dozen system calls, a quarter of a turn. */
+#define ASKED_PER_TURN  64
+#define OWN_LOOK_WEIGHT 16
+/* A prober with its hands full is left alone for so long. */
+#define BUSY_NS (5 * BELAY__NS_PER_MS)
+
 /* Whether the process in SLOT is gone: its silence is no stall then. */
 static bool has_ended(struct belay_observer *observer, const struct belay__slot *slot)
 {
@@ -133,29 +140,53 @@ static bool tell(struct belay_observer *observer, uint32_t at,
 	return true;
 }
 
+/* Goes on in a later turn, IN_NS from now. */
+static void resume_in(struct belay_observer *observer, uint64_t in_ns)
+{
+	observer->asked_in_turn = ASKED_PER_TURN;
+	observer->resume_ns = belay__loop_now_ns(observer->loop) + in_ns;
+}
+
+/* Asks the prober about the process in SLOT, or else looks: what we may see ourselves is better than
+ * nothing. False: the prober is busy, and there is time to ask it later. */
+static bool ask(struct belay_observer *observer, const struct belay__slot *slot)
+{
+	uint64_t patience_ns = observer->table.deadlines.length_ns[BELAY__LIST_QUESTION];
+	int r = observer->prober.ask != NULL
+		? observer->prober.ask(observer->prober.data, slot->pid, slot->start_ticks)
+		: -ENOSYS;
+
+	observer->asked_in_turn++;
+	if (r == -EAGAIN && observer->now_ns - slot->due_ns < patience_ns)
+		return false;
+	if (r < 0) {
+		observer->asked_in_turn += OWN_LOOK_WEIGHT;
+		look_by_ourselves(observer, slot->pid, slot->start_ticks);
+	}
+	return true;
+}
+
 /* SLOT's deadline has passed: asks why. Returns whether there is an event already. */
 static bool question(struct belay_observer *observer, uint32_t at)
 {
 	struct belay__slot *slot = &observer->table.slots[at];
 	struct belay__watch *watch = &observer->watches[slot->record];
-	int r;
 
 	if (has_ended(observer, slot)) {
+		belay__deadlines_remove(&observer->table.deadlines, at);
 		if (watch->pidfd >= 0)
 			return false; /* its pidfd tells in this turn or the next */
 		return belay__end(observer, at, /* left= */ false);
+	}
+	if (!ask(observer, slot)) {
+		resume_in(observer, BUSY_NS);
+		return false;
 	}
 	watch->missed_ns = slot->due_ns;
 	watch->noticed_ns = observer->now_ns;
 	slot->flags |= BELAY__SLOT_QUESTIONED;
 	belay__deadlines_heard(&observer->table.deadlines, at, BELAY__LIST_QUESTION,
 		observer->now_ns);
-	r = observer->prober.ask != NULL
-		? observer->prober.ask(observer->prober.data, slot->pid, slot->start_ticks)
-		: -ENOSYS;
-	/* No prober, or none just now: what we may see ourselves is better than nothing. */
-	if (r < 0)
-		look_by_ourselves(observer, slot->pid, slot->start_ticks);
 	return false;
 }
 
@@ -167,6 +198,7 @@ static bool tell_unanswered(struct belay_observer *observer, uint32_t at)
 	int r = belay__evidence_look((pid_t)slot->pid, slot->start_ticks,
 		belay__clock_ns(CLOCK_MONOTONIC), &evidence);
 
+	observer->asked_in_turn += OWN_LOOK_WEIGHT;
 	if (r == -ESRCH && observer->watches[slot->record].pidfd < 0)
 		return belay__end(observer, at, /* left= */ false);
 	return r != -ESRCH && tell(observer, at, r >= 0 ? &evidence : NULL);
@@ -213,27 +245,39 @@ bool belay__answers_next(struct belay_observer *observer)
 }
 
 /* The lists whose heads may be due: those of the thresholds in use, then announced silences. */
-static uint32_t take_due(struct belay_observer *observer)
+static uint32_t first_due(const struct belay_observer *observer)
 {
-	struct belay__deadlines *deadlines = &observer->table.deadlines;
+	const struct belay__deadlines *deadlines = &observer->table.deadlines;
 	uint32_t at;
 
 	for (uint32_t list = 0; list < deadlines->lists; list++) {
-		at = belay__deadlines_take_due(deadlines, (uint8_t)list, observer->now_ns);
+		at = belay__deadlines_first_due(deadlines, (uint8_t)list, observer->now_ns);
 		if (at != BELAY__NO_SLOT)
 			return at;
 	}
-	return belay__deadlines_take_due(deadlines, BELAY__LIST_WITHIN, observer->now_ns);
+	return belay__deadlines_first_due(deadlines, BELAY__LIST_WITHIN, observer->now_ns);
 }
 
 bool belay__stalls_next(struct belay_observer *observer)
 {
 	uint32_t at;
 
-	while ((at = take_due(observer)) != BELAY__NO_SLOT)
-		if (question(observer, at))
+	while (observer->asked_in_turn < ASKED_PER_TURN) {
+		at = first_due(observer);
+		if (at != BELAY__NO_SLOT) {
+			if (question(observer, at))
+				return true;
+			continue;
+		}
+		at = belay__deadlines_take_due(&observer->table.deadlines, BELAY__LIST_QUESTION,
+			observer->now_ns);
+		if (at == BELAY__NO_SLOT)
+			return false;
+		if (tell_unanswered(observer, at))
 			return true;
-	at = belay__deadlines_take_due(&observer->table.deadlines, BELAY__LIST_QUESTION,
-		observer->now_ns);
-	return at != BELAY__NO_SLOT && tell_unanswered(observer, at);
+	}
+	if (observer->resume_ns == 0 &&
+		belay__deadlines_next_ns(&observer->table.deadlines) <= observer->now_ns)
+		resume_in(observer, 0);
+	return false;
 }

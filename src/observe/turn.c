@@ -102,6 +102,11 @@ static void arm_deadline(struct belay_observer *observer)
 	struct belay__timer *timer = &observer->deadline_timer;
 	uint64_t wake_ns;
 
+	if (observer->resume_ns != 0) {
+		belay__timer_set(observer->loop, timer, observer->resume_ns, on_deadline, observer);
+		observer->resume_ns = 0;
+		return;
+	}
 	if (observer->options.clock != NULL)
 		return;
 	if (due_ns == UINT64_MAX) {
@@ -183,6 +188,7 @@ static bool begin_turn(struct belay_observer *observer)
 		observer->listeners[i].drained_frames = 0;
 	(void)belay__loop_turn(observer->loop, observer->wait ? UINT64_MAX : 0);
 	observer->wait = false;
+	observer->asked_in_turn = 0;
 	read_clock(observer);
 	observer->turn_start_ns = observer->now_ns;
 	observer->arrived_after_ns = arrived_after(observer);
@@ -442,10 +448,10 @@ static void finish_turn(struct belay_observer *observer)
 {
 	choose_mode(observer);
 	arm_deadline(observer);
+	observer->turn_end_ns = belay__loop_now_ns(observer->loop);
 	observer->turn_deadline_ns = observer->deadline_timer.next != NULL
 		? observer->deadline_timer.due_ns
 		: UINT64_MAX;
-	observer->turn_end_ns = belay__loop_now_ns(observer->loop);
 	observer->drained_all = false;
 	if (observer->read_in_turn)
 		observer->read_ns = observer->turn_start_ns;
