@@ -1,11 +1,13 @@
 /* receiver.c - the floor of every observer: wait in epoll_wait, read what is there with
  * credentials, count, wait again
  *
- * It decodes nothing and knows nobody. Ends on SIGTERM, having printed how many datagrams came.
+ * With TICK-MS it does not wait for anything but the next tick. It decodes nothing and knows nobody.
+ * Ends on SIGTERM, having printed how many datagrams came.
  *
- * Usage: bench-receiver SOCKET
+ * Usage: bench-receiver SOCKET [TICK-MS]
  */
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -59,13 +61,25 @@ static uint64_t drain(int fd)
 	return total;
 }
 
+static bool wait_for_beats(int epoll_fd, uint64_t tick_ns)
+{
+	struct epoll_event event;
+
+	if (tick_ns == 0)
+		return epoll_wait(epoll_fd, &event, 1, -1) > 0;
+	sleep_ns(tick_ns);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct epoll_event event = { .events = EPOLLIN };
-	uint64_t total = 0;
+	uint64_t total = 0, tick_ns = 0;
 
-	if (argc != 2) {
-		(void)fprintf(stderr, "usage: bench-receiver SOCKET\n");
+	if (argc == 3)
+		tick_ns = strtoul(argv[2], NULL, 10) * BELAY__NS_PER_MS;
+	if (argc < 2 || argc > 3 || (argc == 3 && tick_ns == 0)) {
+		(void)fprintf(stderr, "usage: bench-receiver SOCKET [TICK-MS]\n");
 		return 64;
 	}
 	/* Without SA_RESTART: it has to come back from epoll_wait. */
@@ -74,7 +88,7 @@ int main(int argc, char **argv)
 	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
 		die("epoll");
 	while (!told_to_end)
-		if (epoll_wait(epoll_fd, &event, 1, -1) > 0)
+		if (wait_for_beats(epoll_fd, tick_ns))
 			total += drain(fd);
 	printf("{\"received\":%llu}\n", (unsigned long long)(total + drain(fd)));
 	return 0;
