@@ -153,7 +153,8 @@ BELAY_API uint64_t belay_observer_now_ns(struct belay_observer *observer);
 
 /* All counters, the same ones in the same order each time: fills COUNTERS[0 ... size) and returns
  * how many there are. Names and labels live as long as the program. They only grow, except gauges
- * (tracker_capacity, pids_tracked ...). */
+ * (tracker_capacity, pids_tracked ...). What an END or STALL event changes in these is seen after
+ * the next belay_observer_next(). */
 BELAY_API size_t belay_observer_counters(struct belay_observer *observer,
 	struct belay_counter *counters, size_t size);
 

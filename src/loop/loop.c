@@ -359,9 +359,13 @@ BELAY__HOT int belay__loop_turn(struct belay__loop *loop, uint64_t wait_ns)
 
 	assert(!loop->in_turn);
 
+	loop->saw_all = false;
 	n = wait_for_ready(loop, loop->deferred == NULL ? wait_ns : 0);
+	/* Maybe we were stopped until now: the turn goes on with what is there and what time it is. */
+	if (n < 0 && errno == EINTR)
+		n = wait_ms(loop, 0);
 	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
+		return -errno;
 
 	loop->in_turn = true;
 	loop->ready_at = 0;

@@ -80,5 +80,5 @@ int belay__signals_add(struct belay__loop *loop, struct belay__io *io, const int
 	void (*ready)(struct belay__io *io, uint32_t events), void *data);
 
 /* One turn. WAIT_NS: how long to wait at the most; 0 not at all, UINT64_MAX without bound. Returns
- * the number of callbacks run, or a negative errno; EINTR is a turn without callbacks. */
+ * the number of callbacks run, or a negative errno; a signal handler's return ends the wait. */
 int belay__loop_turn(struct belay__loop *loop, uint64_t wait_ns);

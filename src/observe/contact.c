@@ -139,11 +139,14 @@ static bool conflict(struct belay_observer *observer, enum belay_event_kind kind
 	return true;
 }
 
-/* Whether PID's end was told already. */
-static bool end_is_told(const struct belay_observer *observer, uint32_t pid)
+/* Whether FRAME was sent by PID's last owner before the end of it was told. One that begins anew is
+ * another's. */
+static bool end_is_told(const struct belay_observer *observer, uint32_t pid,
+	const struct belay_frame *frame)
 {
 	for (unsigned i = 0; i < BELAY__DEPARTED_MAX; i++)
-		if (observer->departed[i].pid == pid)
+		if (observer->departed[i].pid == pid &&
+			frame->nonce > observer->departed[i].last_nonce)
 			return true;
 	return false;
 }
@@ -164,7 +167,7 @@ static bool accept_unknown(struct belay_observer *observer, const struct belay_f
 		r = belay__identify(pid, &identity);
 		/* A beat that lay unread while nobody watched does not bring back whom nobody found
 		 * any more. */
-		if (r == -ESRCH && end_is_told(observer, pid)) {
+		if (r == -ESRCH && end_is_told(observer, pid, frame)) {
 			observer->counts[BELAY__COUNT_OUT_OF_ORDER]++;
 			return false;
 		}

@@ -90,10 +90,11 @@ struct belay__pending_end {
 #define BELAY__DEPARTED_MAX 256
 struct belay__departed {
 	uint32_t pid, uid; /* pid 0: empty */
-	uint64_t start_ticks, at_ns;
+	uint64_t start_ticks, at_ns, last_nonce;
 	uint8_t end; /* enum belay_end */
 	int code;
 	char name[BELAY__NAME_SIZE];
+	bool hidden; /* from `status`: another has its name by now */
 };
 
 enum belay__phase {
@@ -144,7 +145,8 @@ struct belay_observer {
 	struct belay__second_look *second_looks; /* BELAY__SECOND_LOOKS_MAX, a ring by due time */
 	uint32_t looks_head, looks_count;
 	struct belay__timer look_timer;
-	unsigned asked_in_turn; /* for evidence, weighed by what it costs */
+	unsigned asked_in_turn;        /* for evidence, weighed by what it costs */
+	uint64_t prober_busy_until_ns; /* CLOCK_MONOTONIC: it is not asked before */
 
 	/* From here on: what every turn looks at. */
 	struct belay__listener listeners[BELAY__LISTENERS_MAX];
@@ -199,6 +201,9 @@ struct belay_observer {
 	 * of which who is gone is told one by one */
 	uint32_t *ended; /* ring of record numbers, capacity + 1 of them */
 	uint32_t ended_head, ended_tail;
+	uint32_t ended_due;                      /* up to there they are told in this turn */
+	unsigned ends_postponed;                 /* for how many turns on end */
+	bool all_in;                             /* nobody waits at the door any more */
 	struct belay__pending_end *pending_ends; /* BELAY__PENDING_ENDS_MAX */
 	uint32_t pending_told;
 	struct belay__answer *answers; /* BELAY__ANSWERS_MAX, a ring */
@@ -253,8 +258,9 @@ void belay__name_let_go(struct belay_observer *observer, const struct belay__rec
 /* The process in slot AT has ended (or left): makes the END event, after which the slot is removed.
  * PIDFD-less processes end as unknown. */
 bool belay__end(struct belay_observer *observer, uint32_t at, bool left);
-/* Keeps an END event for `status`. */
-void belay__remember_end(struct belay_observer *observer, const struct belay_event *event);
+/* Keeps an END event for `status`, and LAST_NONCE to know a beat by that was sent before it. */
+void belay__remember_end(struct belay_observer *observer, const struct belay_event *event,
+	uint64_t last_nonce);
 /* Puts the record of a process that ended before it was known well on the list of ends. */
 void belay__ended_push(struct belay_observer *observer, uint32_t record);
 /* Watches PIDFD (owned from now on) as that of RECORD's process. */

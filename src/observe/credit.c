@@ -17,6 +17,20 @@ static void postpone(const struct belay_observer *observer, struct belay__slot *
 		slot->due_ns = most_ns;
 }
 
+/* Why SLOT was silent is not asked any more: it has LATE_NS more to be heard in. */
+static void withdraw(struct belay_observer *observer, uint32_t at, uint64_t late_ns)
+{
+	struct belay__deadlines *deadlines = &observer->table.deadlines;
+	struct belay__slot *slot = &observer->table.slots[at];
+	uint64_t missed_ns = observer->watches[slot->record].missed_ns;
+
+	slot->flags = (uint8_t)(slot->flags & ~BELAY__SLOT_QUESTIONED);
+	if ((slot->flags & BELAY__SLOT_WITHIN) || slot->list == BELAY__LIST_WITHIN)
+		belay__deadlines_set(deadlines, at, missed_ns + late_ns);
+	else
+		belay__deadlines_heard(deadlines, at, slot->list, slot->last_ns);
+}
+
 void belay__credit(struct belay_observer *observer, uint64_t heard_before_ns, uint64_t late_ns)
 {
 	struct belay__table *table = &observer->table;
@@ -30,6 +44,8 @@ void belay__credit(struct belay_observer *observer, uint64_t heard_before_ns, ui
 			postpone(observer, slot, heard_before_ns, late_ns);
 		slot->last_ns = observer->now_ns - slot->last_ns > late_ns ? slot->last_ns + late_ns
 									   : observer->now_ns;
+		if (slot->flags & BELAY__SLOT_QUESTIONED)
+			withdraw(observer, at, late_ns);
 	}
 	for (uint32_t i = 0; i < observer->rule_count; i++)
 		if (observer->rule_missing_due_ns[i] < UINT64_MAX - late_ns)

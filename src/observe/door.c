@@ -14,6 +14,7 @@
 
 /* How many packets are handled in a turn: clients must not hold up beats. */
 #define PACKETS_PER_TURN 64
+#define LET_IN_AT_ONCE   (BELAY__DOOR_CLIENTS_MAX / 2)
 #define PAUSE_NS         (100 * BELAY__NS_PER_MS)
 
 int belay__door_new(struct belay_observer *observer, struct belay__door **ret_door)
@@ -70,6 +71,12 @@ static void on_client(struct belay__io *io, uint32_t events)
 		client->may_write = true;
 }
 
+/* Whether A's place is rather given up than B's: who has something to say keeps his longer. */
+static bool rather(const struct belay__client *a, const struct belay__client *b)
+{
+	return a->ready != b->ready ? !a->ready : a->active_ns < b->active_ns;
+}
+
 /* A free place, or that of the client that has been idle longest; followers are idle, too. */
 static struct belay__client *place(struct belay__door *door)
 {
@@ -78,7 +85,7 @@ static struct belay__client *place(struct belay__door *door)
 	for (unsigned i = 0; i < BELAY__DOOR_CLIENTS_MAX; i++) {
 		if (door->clients[i].fd < 0)
 			return &door->clients[i];
-		if (door->clients[i].active_ns < oldest->active_ns)
+		if (rather(&door->clients[i], oldest))
 			oldest = &door->clients[i];
 	}
 	hang_up(oldest);
@@ -92,6 +99,7 @@ static void resume_listening(struct belay__timer *timer, uint64_t now_ns)
 	(void)now_ns;
 	for (unsigned i = 0; i < door->listen_count; i++)
 		(void)belay__io_change(&door->listen_io[i], EPOLLIN);
+	door->knocked = true; /* maybe, while nobody listened */
 }
 
 /* Without a descriptor to spare nobody can come in: asking again and again would only burn the
@@ -135,17 +143,21 @@ static void on_connect(struct belay__io *io, uint32_t events)
 	(void)let_in(door, io->fd);
 }
 
-void belay__door_let_in(struct belay__door *door, bool all_knocked)
+bool belay__door_let_in(struct belay__door *door, bool all_knocked)
 {
-	bool listening = door->resume.next == NULL;
+	bool listening = door->resume.next == NULL, all_in = true;
 
 	if (all_knocked && listening && !door->knocked)
-		return;
-	door->knocked = false;
-	for (unsigned i = 0; i < door->listen_count; i++)
-		for (unsigned n = 0;
-			n < BELAY__DOOR_CLIENTS_MAX / 2 && let_in(door, door->listen_fds[i]); n++)
-			;
+		return true;
+	for (unsigned i = 0; i < door->listen_count; i++) {
+		unsigned n = 0;
+
+		while (n < LET_IN_AT_ONCE && let_in(door, door->listen_fds[i]))
+			n++;
+		all_in = all_in && n < LET_IN_AT_ONCE;
+	}
+	door->knocked = !all_in;
+	return all_in;
 }
 
 int belay__door_listen_take(struct belay__door *door, int fd)

@@ -38,8 +38,9 @@ int belay__door_listen_take(struct belay__door *door, int fd);
 void belay__door_set_host(struct belay__door *door, const struct belay__door_host *host);
 
 /* Lets in who waits at the door now, so that what they have said already is heard in this turn.
- * ALL_KNOCKED: the loop saw everybody who came, so that nobody waits unless somebody knocked. */
-void belay__door_let_in(struct belay__door *door, bool all_knocked);
+ * ALL_KNOCKED: the loop saw everybody who came, so that nobody waits unless somebody knocked. False:
+ * there may be more, for whom there is room when these were heard. */
+bool belay__door_let_in(struct belay__door *door, bool all_knocked);
 /* Whether nobody is there at all. */
 bool belay__door_empty(const struct belay__door *door);
 /* Whether a client has something to say that has not been handled. */

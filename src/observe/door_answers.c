@@ -157,7 +157,7 @@ static uint32_t add_row(struct belay__client *client, uint32_t cursor, struct be
 	if (cursor < capacity + BELAY__DEPARTED_MAX) {
 		const struct belay__departed *departed = &observer->departed[cursor - capacity];
 
-		if (departed->pid == 0 ||
+		if (departed->pid == 0 || departed->hidden ||
 			!selected(client->selection, departed->name, departed->uid, departed->pid))
 			return 0;
 		add_departed(client, departed, text);

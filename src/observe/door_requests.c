@@ -165,6 +165,11 @@ bool belay__door_beat(struct belay__door *door, const struct belay__hello *hello
 	observer->door_name = NULL;
 	observer->again = false;
 	observer->counts[BELAY__COUNT_DOOR_BEATS]++;
+	if (observer->told_slot != BELAY__NO_SLOT) {
+		*ret_code = -EBUSY;
+		*ret_sentence = "the process that had this number has just ended; try again";
+		return told;
+	}
 	at = belay__table_find(&observer->table, (uint32_t)subject);
 	if (at == BELAY__NO_SLOT) {
 		*ret_code = -ENOSPC;

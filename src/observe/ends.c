@@ -19,12 +19,6 @@ static void on_pidfd(struct belay__io *io, uint32_t events)
 	struct belay__watch *watch = (struct belay__watch *)(void *)io;
 
 	(void)events;
-	/* A full ring is emptied in this very turn: the pidfd stays readable, and is looked at again
-	 * in the next. */
-	if ((observer->ended_tail + 1) % (observer->table.capacity + 1) == observer->ended_head) {
-		(void)belay__io_change(io, EPOLLIN);
-		return;
-	}
 	belay__ended_push(observer, (uint32_t)(watch - observer->watches));
 }
 
@@ -100,8 +94,8 @@ static void on_pending(struct belay__io *io, uint32_t events)
 	pending->observer->pending_told++;
 }
 
-/* Takes over WATCH's pidfd of a process that nobody has reaped yet, until the kernel can say how it ended
- * (6.15). False: nobody will ever tell. */
+/* Takes over WATCH's pidfd of a process that nobody has reaped yet, until the kernel can say how it
+ * ended (6.15). False, and the pidfd stays the watch's: nobody will ever tell. */
 static bool wait_for_status(struct belay_observer *observer, const struct belay_event *event,
 	struct belay__watch *watch)
 {
@@ -137,7 +131,8 @@ static int find_status(const struct belay__slot *slot, int pidfd, int *ret_statu
 	return belay__pidfd_exit_status(pidfd, ret_status);
 }
 
-void belay__remember_end(struct belay_observer *observer, const struct belay_event *event)
+void belay__remember_end(struct belay_observer *observer, const struct belay_event *event,
+	uint64_t last_nonce)
 {
 	struct belay__departed *departed = &observer->departed[observer->departed_next];
 
@@ -147,6 +142,7 @@ void belay__remember_end(struct belay_observer *observer, const struct belay_eve
 		.uid = event->uid,
 		.start_ticks = event->start_ticks,
 		.at_ns = observer->now_ns,
+		.last_nonce = last_nonce,
 		.end = (uint8_t)event->end,
 		.code = event->code,
 	};
@@ -185,9 +181,14 @@ bool belay__end(struct belay_observer *observer, uint32_t at, bool left)
 		else if (r != -EAGAIN || !wait_for_status(observer, event, watch))
 			observer->counts[BELAY__COUNT_ENDS_UNKNOWN]++;
 	}
-	belay__remember_end(observer, event);
-	observer->told_slot = at;
-	observer->told_end = true;
+	belay__remember_end(observer, event, slot->last_nonce);
+	/* Who left may live on, and must not be found by an observer that comes after us. */
+	if (left) {
+		belay__remove(observer, at);
+	} else {
+		observer->told_slot = at;
+		observer->told_end = true;
+	}
 	return true;
 }
 
@@ -222,7 +223,7 @@ static bool pending_next(struct belay_observer *observer)
 
 bool belay__ends_next(struct belay_observer *observer)
 {
-	while (observer->ended_head != observer->ended_tail) {
+	while (observer->ended_head != observer->ended_due) {
 		uint32_t number = observer->ended[observer->ended_head];
 		const struct belay__record *record = &observer->table.records[number];
 		uint32_t slot;

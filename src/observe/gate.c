@@ -47,7 +47,6 @@ struct gate {
 	int signal_fd;
 	struct belay__timer progress;
 	bool ready, over;
-	bool committed; /* the state file's new table is the one in use */
 };
 
 /* --- messages from the parent --- */
@@ -434,6 +433,16 @@ static int start(struct gate *gate)
 
 /* --- running --- */
 
+/* Those who vanished are told before anything new is heard; then nobody needs the table of before
+ * any more, and what is heard is kept in the new one. */
+static void tell_vanished(struct gate *gate)
+{
+	while (belay__vanished_next(gate->observer))
+		belay__teller_tell(&gate->teller, &gate->observer->event);
+	if (gate->state.mapping != NULL)
+		belay__state_commit(&gate->state);
+}
+
 BELAY__HOT static void serve(struct gate *gate)
 {
 	const struct belay_event *event;
@@ -444,11 +453,6 @@ BELAY__HOT static void serve(struct gate *gate)
 		if (event->kind == BELAY_EVENT_NAMESPACE_CONFLICT &&
 			gate->options.strict_namespace && !gate->options.allow_cross_namespace)
 			_exit(BELAY__EXIT_STRICT_NAMESPACE);
-	}
-	/* Now that those who vanished have been told, nobody needs the table of before any more. */
-	if (gate->state.mapping != NULL && !gate->committed) {
-		belay__state_commit(&gate->state);
-		gate->committed = true;
 	}
 	if (belay__teller_wants_rotation(&gate->teller))
 		(void)tell_parent(BELAY__MSG_ROTATE, &(struct belay__msg_nothing){ 0 }, NOTHING);
@@ -473,6 +477,7 @@ int belay__gate_main(void)
 		return 0;
 	if (start(&gate) < 0)
 		return EXIT_OSERR;
+	tell_vanished(&gate);
 	while (!gate.over)
 		serve(&gate);
 	return 0;

@@ -13,7 +13,7 @@ static void forget_departed(struct belay_observer *observer, const struct belay_
 	for (unsigned i = 0; i < BELAY__DEPARTED_MAX; i++)
 		if (observer->departed[i].pid != 0 && observer->departed[i].uid == record->uid &&
 			strcmp(observer->departed[i].name, record->name) == 0)
-			observer->departed[i].pid = 0;
+			observer->departed[i].hidden = true;
 }
 
 static void join_rule(struct belay_observer *observer, uint32_t at)

@@ -224,6 +224,34 @@ static int ask_busy(void *data, uint32_t pid, uint64_t start_ticks)
 	return prober->asked <= prober->refusals ? -EAGAIN : 0;
 }
 
+/* A question that is out when it turns out that nobody looked for a while is taken back. */
+static void time_that_was_credited_is_nobodys_silence(void **state)
+{
+	struct belay_observer *observer = observer_start(&house, NULL);
+	struct busy_prober prober = { .refusals = 0 };
+	struct puppet puppet = beating(observer);
+	const struct belay_event *event;
+	(void)state;
+
+	belay__observer_set_prober(observer,
+		&(struct belay__prober){ .data = &prober, .ask = ask_busy });
+	test_now_ns += TEST_S;
+	event_none(observer);
+	assert_int_equal(prober.asked, 1);
+	belay__credit(observer, test_now_ns, TEST_S / 2);
+	test_now_ns += TEST_S / 2 - 1;
+	event_none(observer);
+	assert_int_equal(prober.asked, 1);
+	test_now_ns += 1;
+	event_none(observer);
+	assert_int_equal(prober.asked, 2);
+	test_now_ns += TEST_S;
+	event = event_take(observer, BELAY_EVENT_STALL);
+	assert_int_equal(event->silent_ns, 2 * TEST_S);
+	puppet_done(&puppet);
+	belay_observer_free(observer);
+}
+
 static void a_busy_prober_is_asked_again_but_not_waited_for(void **state)
 {
 	struct belay_observer *observer = observer_start(&house, NULL);
@@ -487,6 +515,7 @@ int main(void)
 		TEST(a_beat_that_lies_in_the_queue_is_read_before_anybody_is_blamed),
 		TEST(many_stalls_come_one_by_one_in_the_order_of_their_deadlines),
 		TEST(a_crowd_that_falls_silent_holds_up_no_beat),
+		TEST(time_that_was_credited_is_nobodys_silence),
 		TEST(a_busy_prober_is_asked_again_but_not_waited_for),
 		TEST(a_stopped_process_is_told_as_stopped),
 		TEST(a_silent_process_that_is_dead_has_ended_and_does_not_stall),

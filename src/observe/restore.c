@@ -118,7 +118,7 @@ bool belay__vanished_next(struct belay_observer *observer)
 		event->end = BELAY_END_UNKNOWN;
 		event->while_down = true;
 		observer->counts[BELAY__COUNT_ENDS_UNKNOWN]++;
-		belay__remember_end(observer, event);
+		belay__remember_end(observer, event, kept->slot.last_nonce);
 		return true;
 	}
 	return false;

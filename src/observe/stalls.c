@@ -140,24 +140,21 @@ static bool tell(struct belay_observer *observer, uint32_t at,
 	return true;
 }
 
-/* Goes on in a later turn, IN_NS from now. */
-static void resume_in(struct belay_observer *observer, uint64_t in_ns)
-{
-	observer->asked_in_turn = ASKED_PER_TURN;
-	observer->resume_ns = belay__loop_now_ns(observer->loop) + in_ns;
-}
-
 /* Asks the prober about the process in SLOT, or else looks: what we may see ourselves is better than
  * nothing. False: the prober is busy, and there is time to ask it later. */
 static bool ask(struct belay_observer *observer, const struct belay__slot *slot)
 {
 	uint64_t patience_ns = observer->table.deadlines.length_ns[BELAY__LIST_QUESTION];
-	int r = observer->prober.ask != NULL
-		? observer->prober.ask(observer->prober.data, slot->pid, slot->start_ticks)
-		: -ENOSYS;
+	bool urgent = observer->now_ns - slot->due_ns >= patience_ns;
+	int r = -ENOSYS;
 
-	observer->asked_in_turn++;
-	if (r == -EAGAIN && observer->now_ns - slot->due_ns < patience_ns)
+	if (belay__loop_now_ns(observer->loop) < observer->prober_busy_until_ns)
+		r = -EAGAIN;
+	else if (observer->prober.ask != NULL)
+		r = observer->prober.ask(observer->prober.data, slot->pid, slot->start_ticks);
+	if (r == -EAGAIN && belay__loop_now_ns(observer->loop) >= observer->prober_busy_until_ns)
+		observer->prober_busy_until_ns = belay__loop_now_ns(observer->loop) + BUSY_NS;
+	if (r == -EAGAIN && !urgent)
 		return false;
 	if (r < 0) {
 		observer->asked_in_turn += OWN_LOOK_WEIGHT;
@@ -166,12 +163,14 @@ static bool ask(struct belay_observer *observer, const struct belay__slot *slot)
 	return true;
 }
 
-/* SLOT's deadline has passed: asks why. Returns whether there is an event already. */
+/* SLOT's deadline has passed: asks why. Leaves it where it is when that has to wait. Returns whether
+ * there is an event already. */
 static bool question(struct belay_observer *observer, uint32_t at)
 {
 	struct belay__slot *slot = &observer->table.slots[at];
 	struct belay__watch *watch = &observer->watches[slot->record];
 
+	observer->asked_in_turn++;
 	if (has_ended(observer, slot)) {
 		belay__deadlines_remove(&observer->table.deadlines, at);
 		if (watch->pidfd >= 0)
@@ -179,7 +178,7 @@ static bool question(struct belay_observer *observer, uint32_t at)
 		return belay__end(observer, at, /* left= */ false);
 	}
 	if (!ask(observer, slot)) {
-		resume_in(observer, BUSY_NS);
+		observer->resume_ns = observer->prober_busy_until_ns;
 		return false;
 	}
 	watch->missed_ns = slot->due_ns;
@@ -244,40 +243,41 @@ bool belay__answers_next(struct belay_observer *observer)
 	return false;
 }
 
-/* The lists whose heads may be due: those of the thresholds in use, then announced silences. */
+/* Whose deadline passed first, of all thresholds and announced silences; or BELAY__NO_SLOT. */
 static uint32_t first_due(const struct belay_observer *observer)
 {
 	const struct belay__deadlines *deadlines = &observer->table.deadlines;
-	uint32_t at;
+	uint32_t first = belay__deadlines_first_due(deadlines, BELAY__LIST_WITHIN, observer->now_ns);
 
 	for (uint32_t list = 0; list < deadlines->lists; list++) {
-		at = belay__deadlines_first_due(deadlines, (uint8_t)list, observer->now_ns);
-		if (at != BELAY__NO_SLOT)
-			return at;
+		uint32_t at = belay__deadlines_first_due(deadlines, (uint8_t)list, observer->now_ns);
+
+		if (at != BELAY__NO_SLOT &&
+			(first == BELAY__NO_SLOT ||
+				deadlines->slots[at].due_ns < deadlines->slots[first].due_ns))
+			first = at;
 	}
-	return belay__deadlines_first_due(deadlines, BELAY__LIST_WITHIN, observer->now_ns);
+	return first;
 }
 
 bool belay__stalls_next(struct belay_observer *observer)
 {
+	struct belay__deadlines *deadlines = &observer->table.deadlines;
 	uint32_t at;
 
+	/* Once somebody has to wait for the prober, all others have not waited as long. */
+	while (observer->asked_in_turn < ASKED_PER_TURN && observer->resume_ns == 0 &&
+		(at = first_due(observer)) != BELAY__NO_SLOT)
+		if (question(observer, at))
+			return true;
 	while (observer->asked_in_turn < ASKED_PER_TURN) {
-		at = first_due(observer);
-		if (at != BELAY__NO_SLOT) {
-			if (question(observer, at))
-				return true;
-			continue;
-		}
-		at = belay__deadlines_take_due(&observer->table.deadlines, BELAY__LIST_QUESTION,
-			observer->now_ns);
+		at = belay__deadlines_take_due(deadlines, BELAY__LIST_QUESTION, observer->now_ns);
 		if (at == BELAY__NO_SLOT)
 			return false;
 		if (tell_unanswered(observer, at))
 			return true;
 	}
-	if (observer->resume_ns == 0 &&
-		belay__deadlines_next_ns(&observer->table.deadlines) <= observer->now_ns)
-		resume_in(observer, 0);
+	if (observer->resume_ns == 0 && belay__deadlines_next_ns(deadlines) <= observer->now_ns)
+		observer->resume_ns = belay__loop_now_ns(observer->loop);
 	return false;
 }

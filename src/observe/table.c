@@ -27,7 +27,7 @@ void belay__table_init(struct belay__table *table, uint32_t capacity, struct bel
 	table->records = records;
 	table->capacity = capacity;
 	table->slot_count = belay__table_slot_count(capacity);
-	table->slot_mask = table->slot_count - 1;
+	table->half = table->slot_count / 2;
 	table->hash_seed = hash_seed;
 	table->used = table->stalled = table->free_record = table->eviction_cursor = 0;
 	table->eviction_window = WINDOW_DEFAULT;
@@ -40,22 +40,23 @@ void belay__table_init(struct belay__table *table, uint32_t capacity, struct bel
 	belay__deadlines_init(&table->deadlines, slots);
 }
 
+/* The slot behind AT of the second half, around its end. */
 static uint32_t after(const struct belay__table *table, uint32_t at)
 {
-	return (at + 1) & table->slot_mask;
+	return table->half + ((at + 1) & (table->half - 1));
 }
 
-/* How far AT lies behind FROM, around the end. */
+/* How far AT lies behind FROM, both of the second half. */
 static uint32_t distance(const struct belay__table *table, uint32_t from, uint32_t at)
 {
-	return (at - from) & table->slot_mask;
+	return (at - from) & (table->half - 1);
 }
 
 /* The place that holds WANTED (a pid, or 0: the first empty one) on the way from PID's home, or
  * BELAY__NO_SLOT. */
 static uint32_t probe_for(const struct belay__table *table, uint32_t pid, uint32_t wanted)
 {
-	uint32_t at = belay__table_hash(table, pid);
+	uint32_t at = belay__table_home(table, pid);
 
 	for (unsigned steps = 0; steps < BELAY__PROBE_MAX; steps++) {
 		if (table->slots[at].pid == wanted || table->slots[at].pid == 0)
@@ -171,15 +172,15 @@ static void move_slot(struct belay__table *table, uint32_t from, uint32_t to)
 	empty_slot(&table->slots[from]);
 }
 
-/* Moves slots into GAP, and into the gaps they leave, until nobody's way from home is broken. */
+/* Moves slots into GAP, and into the gaps they leave, until nobody's way from home is broken. In the
+ * first half there are no ways. */
 static void close_gap(struct belay__table *table, uint32_t gap)
 {
+	if (gap < table->half)
+		return;
 	for (uint32_t at = after(table, gap); table->slots[at].pid != 0; at = after(table, at)) {
-		uint32_t pid = table->slots[at].pid;
-		uint32_t home = belay__table_hash(table, pid);
+		uint32_t home = belay__table_home(table, table->slots[at].pid);
 
-		if (at == belay__table_own_place(table, pid))
-			continue;
 		if (distance(table, home, at) < distance(table, gap, at))
 			continue;
 		move_slot(table, at, gap);
@@ -218,10 +219,15 @@ static bool long_silent(const struct belay__table *table, const struct belay__sl
 		silent_ns > enough_ns;
 }
 
+static uint32_t next_slot(const struct belay__table *table, uint32_t at)
+{
+	return at + 1 < table->slot_count ? at + 1 : 0;
+}
+
 uint32_t belay__table_victim(struct belay__table *table, uint64_t now_ns)
 {
 	uint32_t second_choice = BELAY__NO_SLOT, processes = 0;
-	uint32_t at = table->eviction_cursor & table->slot_mask;
+	uint32_t at = table->eviction_cursor % table->slot_count;
 
 	if (table->stalled == 0 && table->eviction == BELAY__EVICT_STRICT)
 		return BELAY__NO_SLOT;
@@ -229,7 +235,7 @@ uint32_t belay__table_victim(struct belay__table *table, uint64_t now_ns)
 	/* One walk for both passes of the balanced policy: they would see the same slots. */
 	for (uint64_t seen = 0; seen < UINT64_C(4) * table->eviction_window &&
 		seen < table->slot_count && processes < table->eviction_window;
-		seen++, at = after(table, at)) {
+		seen++, at = next_slot(table, at)) {
 		const struct belay__slot *slot = &table->slots[at];
 
 		if (slot->pid == 0)
@@ -238,13 +244,14 @@ uint32_t belay__table_victim(struct belay__table *table, uint64_t now_ns)
 		if (!long_silent(table, slot, now_ns))
 			continue;
 		if (slot->flags & BELAY__SLOT_STALLED) {
-			table->eviction_cursor = after(table, at);
+			table->eviction_cursor = next_slot(table, at);
 			return at;
 		}
 		if (table->eviction == BELAY__EVICT_BALANCED && second_choice == BELAY__NO_SLOT)
 			second_choice = at;
 	}
-	table->eviction_cursor = second_choice == BELAY__NO_SLOT ? at : after(table, second_choice);
+	table->eviction_cursor = second_choice == BELAY__NO_SLOT ? at
+								 : next_slot(table, second_choice);
 	table->scan_truncated += second_choice == BELAY__NO_SLOT;
 	return second_choice;
 }

@@ -1,12 +1,15 @@
 /* table.h - the processes an observer knows, by pid, in constant time
  *
- * Open addressing, one cache line a slot, load at most one half. A process lies in its own place,
- * which the low bits of its pid name: found without a hash, a second memory access, or a branch that
- * anybody could mispredict. When that place was taken, it lies on the way from its home, which a
- * seeded hash names: linear probing, at most BELAY__PROBE_MAX steps. So whoever can choose pids can
- * make others probe, but not far. Removing a slot closes the gap behind it (no tombstones), so a
- * slot's number is good until the next insertion or removal only. Slots and records lie in memory
- * given by the caller. Nothing here allocates, and nothing reads a clock.
+ * One cache line a slot, and twice as many slots as processes, in two halves. In the first each
+ * process has its own place, which the low bits of its pid name: found without a hash, a second
+ * memory access, or a branch that anybody could mispredict, and pids that are neighbours are
+ * neighbours there. Who finds that place taken lies in the second half, by open addressing: its home
+ * is named by a seeded hash, from there it probes at most BELAY__PROBE_MAX slots. So rows of
+ * neighbours are in nobody's way, and whoever can choose pids can make others probe but not where.
+ *
+ * Removing a slot closes the gap behind it (no tombstones), so a slot's number is good until the
+ * next insertion or removal only. Slots and records lie in memory given by the caller. Nothing here
+ * allocates, and nothing reads a clock.
  *
  * Slots and records may lie in a file and the observer may be killed between any two stores: a slot
  * is empty or complete, its pid is stored last and cleared first, and one that moves is copied
@@ -31,7 +34,7 @@ struct belay__table {
 	struct belay__record *records; /* capacity of them */
 	uint32_t capacity;             /* processes */
 	uint32_t slot_count;           /* power of two, at least twice the capacity */
-	uint32_t slot_mask;            /* slot_count - 1 */
+	uint32_t half;                 /* of slot_count: where the second half begins */
 	uint32_t used;
 	uint32_t hash_seed;
 	uint32_t free_record; /* head of the free list */
@@ -50,7 +53,8 @@ uint32_t belay__table_slot_count(uint32_t capacity);
 void belay__table_init(struct belay__table *table, uint32_t capacity, struct belay__slot *slots,
 	struct belay__record *records, uint32_t hash_seed);
 
-static inline uint32_t belay__table_hash(const struct belay__table *table, uint32_t pid)
+/* Where in the second half PID's way begins. */
+static inline uint32_t belay__table_home(const struct belay__table *table, uint32_t pid)
 {
 	uint32_t h = pid ^ table->hash_seed;
 
@@ -59,13 +63,13 @@ static inline uint32_t belay__table_hash(const struct belay__table *table, uint3
 	h ^= h >> 13;
 	h *= UINT32_C(0xc2b2ae35);
 	h ^= h >> 16;
-	return h & table->slot_mask;
+	return table->half + (h & (table->half - 1));
 }
 
 /* The place that PID takes when it is empty. */
 static inline uint32_t belay__table_own_place(const struct belay__table *table, uint32_t pid)
 {
-	return pid & table->slot_mask;
+	return pid & (table->half - 1);
 }
 
 /* The slot of PID, which is not in its own place, or BELAY__NO_SLOT. A probe that reached its limit
@@ -135,6 +139,6 @@ uint32_t belay__table_victim(struct belay__table *table, uint64_t now_ns);
 /* Sets or clears a slot's stalled flag and keeps the count. */
 void belay__table_set_stalled(struct belay__table *table, uint32_t slot, bool stalled);
 
-/* Asserts what must hold: every slot reachable from its hash, links and counts right, records and
+/* Asserts what must hold: every slot in its own place or reachable from its home, links and counts right, records and
  * slots paired. For tests. */
 void belay__table_check(const struct belay__table *table);

@@ -74,56 +74,82 @@ static void an_inserted_process_is_found_with_an_empty_slot_and_record(void **st
 	belay__table_check(&table);
 }
 
-/* Pids with these low bits would all like the same place. */
-#define FOREIGN_PLACE 77
-
-/* The first pid from FROM on that would like FOREIGN_PLACE and whose home is HOME: seed and hash
- * are fixed, so such pids can be found. */
-static uint32_t pid_at_home(uint32_t home, uint32_t from)
+/* The first pid from FROM on whose own place is PLACE. */
+static uint32_t pid_of_place(uint32_t place, uint32_t from)
 {
-	uint32_t pid = from - from % SLOTS + SLOTS + FOREIGN_PLACE;
+	uint32_t pid = from;
 
-	while (belay__table_hash(&table, pid) != home)
-		pid += SLOTS;
+	while (belay__table_own_place(&table, pid) != place)
+		pid++;
 	return pid;
 }
 
-static void pids_with_equal_low_bits_are_told_apart(void **state)
+/* Somebody is already in the place that the pids below would like. */
+#define TAKEN_PLACE 77
+
+/* The first pid from FROM on whose own place is taken and whose home is HOME: seed and hash are
+ * fixed, so such pids can be found. */
+static uint32_t pid_at_home(uint32_t home, uint32_t from)
 {
+	uint32_t pid = pid_of_place(TAKEN_PLACE, from);
+
+	while (belay__table_home(&table, pid) != home)
+		pid = pid_of_place(TAKEN_PLACE, pid + 1);
+	return pid;
+}
+
+static void take_place(void)
+{
+	uint32_t pid = pid_of_place(TAKEN_PLACE, 2);
+
+	assert_int_equal(belay__table_insert(&table, pid), TAKEN_PLACE);
+}
+
+static void pids_that_like_the_same_place_are_told_apart(void **state)
+{
+	uint32_t pids[8], first;
 	(void)state;
 
+	for (uint32_t i = 0; i < 8; i++) {
+		pids[i] = pid_of_place(5, i == 0 ? 2 : pids[i - 1] + 1);
+		assert_int_not_equal(belay__table_insert(&table, pids[i]), BELAY__NO_SLOT);
+	}
+	first = pids[0];
+	assert_int_equal(belay__table_find(&table, first), 5);
 	for (uint32_t i = 0; i < 8; i++)
-		assert_int_not_equal(belay__table_insert(&table, 5 + i * SLOTS), BELAY__NO_SLOT);
-	assert_int_equal(belay__table_find(&table, 5), 5);
-	for (uint32_t i = 0; i < 8; i++)
-		assert_int_equal(slots[belay__table_find(&table, 5 + i * SLOTS)].pid, 5 + i * SLOTS);
+		assert_int_equal(slots[belay__table_find(&table, pids[i])].pid, pids[i]);
 	belay__table_check(&table);
 
 	/* The place that all of them would like is free again, and the next to come has it. */
 	belay__table_remove(&table, 5);
-	assert_int_equal(belay__table_find(&table, 5), BELAY__NO_SLOT);
-	assert_int_not_equal(belay__table_find(&table, 5 + SLOTS), 5);
-	assert_int_equal(belay__table_insert(&table, 5), 5);
+	assert_int_equal(belay__table_find(&table, first), BELAY__NO_SLOT);
+	assert_int_not_equal(belay__table_find(&table, pids[1]), 5);
+	assert_int_equal(belay__table_insert(&table, first), 5);
 	belay__table_check(&table);
 }
 
-/* One in its own place is found there whatever becomes of those before it; one that had to probe is
- * moved over it into a gap. */
-static void a_gap_is_closed_around_who_lies_in_his_own_place(void **state)
+/* As the kernel numbers them: one fleet after another, also when the numbers start anew. */
+static void fleets_of_neighbours_all_find_a_place(void **state)
 {
-	uint32_t probing[2];
+	enum { FLEET = 2048, PLACES = 4 * FLEET };
+	static struct belay__slot many_slots[PLACES];
+	static struct belay__record many_records[2 * FLEET];
+	static const uint32_t distances[] = { FLEET, PLACES - 900, PLACES, PLACES + 900, 4 * PLACES,
+		32768, 65536, 1 << 20 };
 	(void)state;
 
-	assert_int_equal(belay__table_insert(&table, FOREIGN_PLACE), FOREIGN_PLACE);
-	probing[0] = pid_at_home(SLOTS - 3, 0);
-	probing[1] = pid_at_home(SLOTS - 3, probing[0]);
-	assert_int_equal(belay__table_insert(&table, probing[0]), SLOTS - 3);
-	assert_int_equal(belay__table_insert(&table, SLOTS - 2), SLOTS - 2);
-	assert_int_equal(belay__table_insert(&table, probing[1]), SLOTS - 1);
-	belay__table_remove(&table, SLOTS - 3);
-	belay__table_check(&table);
-	assert_int_equal(belay__table_find(&table, SLOTS - 2), SLOTS - 2);
-	assert_int_equal(belay__table_find(&table, probing[1]), SLOTS - 3);
+	for (size_t d = 0; d < sizeof(distances) / sizeof(distances[0]); d++) {
+		belay__table_init(&table, 2 * FLEET, many_slots, many_records, 1);
+		for (uint32_t i = 0; i < FLEET; i++) {
+			assert_int_not_equal(belay__table_insert(&table, 1000 + i), BELAY__NO_SLOT);
+			assert_int_not_equal(belay__table_insert(&table, 1000 + distances[d] + i),
+				BELAY__NO_SLOT);
+		}
+		for (uint32_t pid = 1; pid < 1000; pid++)
+			assert_int_equal(belay__table_find(&table, pid), BELAY__NO_SLOT);
+		assert_int_equal(table.probe_exhausted, 0);
+		belay__table_check(&table);
+	}
 }
 
 static void a_full_table_takes_nobody_until_one_is_removed(void **state)
@@ -145,24 +171,31 @@ static void a_full_table_takes_nobody_until_one_is_removed(void **state)
 	belay__table_check(&table);
 }
 
+/* The slot N behind AT in the second half, around its end. */
+static uint32_t behind(uint32_t at, uint32_t n)
+{
+	return table.half + (at - table.half + n) % table.half;
+}
+
 static void the_probe_limit_is_counted_and_refuses(void **state)
 {
 	uint32_t home = SLOTS - 10, pid = 1; /* the way leads around the end */
 	(void)state;
 
-	assert_int_equal(belay__table_insert(&table, FOREIGN_PLACE), FOREIGN_PLACE);
+	take_place();
+	pid = 200;
 	for (int i = 0; i < BELAY__PROBE_MAX; i++) {
-		pid = pid_at_home(home, pid);
+		pid = pid_at_home(home, pid + 1);
 		assert_true(belay__table_has_place(&table, pid));
 		assert_int_not_equal(belay__table_insert(&table, pid), BELAY__NO_SLOT);
 	}
 	belay__table_check(&table);
 	assert_int_equal(slots[belay__table_find(&table, pid)].pid,
 		pid); /* the last step that is allowed */
-	assert_int_equal(belay__table_probe(&table, pid), (home + BELAY__PROBE_MAX - 1) % SLOTS);
+	assert_int_equal(belay__table_probe(&table, pid), behind(home, BELAY__PROBE_MAX - 1));
 	assert_int_equal(table.probe_exhausted, 0);
 
-	pid = pid_at_home(home, pid);
+	pid = pid_at_home(home, pid + 1);
 	assert_int_equal(belay__table_find(&table, pid), BELAY__NO_SLOT);
 	assert_int_equal(table.probe_exhausted, 1);
 	assert_false(belay__table_has_place(&table, pid));
@@ -172,22 +205,22 @@ static void the_probe_limit_is_counted_and_refuses(void **state)
 	assert_int_equal(table.used, 1 + BELAY__PROBE_MAX);
 
 	/* One removed from the middle closes up, and the newcomer finds the place at the end. */
-	belay__table_remove(&table, (home + 30) % SLOTS);
+	belay__table_remove(&table, behind(home, 30));
 	belay__table_check(&table);
-	assert_int_equal(belay__table_insert(&table, pid), (home + BELAY__PROBE_MAX - 1) % SLOTS);
+	assert_int_equal(belay__table_insert(&table, pid), behind(home, BELAY__PROBE_MAX - 1));
 	belay__table_check(&table);
 }
 
 static void a_moved_slot_takes_its_deadline_along(void **state)
 {
 	uint8_t list = belay__deadlines_list(&table.deadlines, 100);
-	uint32_t pids[3] = { pid_at_home(SLOTS - 1, 2) };
+	uint32_t pids[3] = { pid_at_home(SLOTS - 1, 200) };
 	(void)state;
 
-	(void)belay__table_insert(&table, FOREIGN_PLACE);
+	take_place();
 	for (uint32_t i = 0; i < 3; i++) {
 		if (i > 0)
-			pids[i] = pid_at_home(SLOTS - 1, pids[i - 1]);
+			pids[i] = pid_at_home(SLOTS - 1, pids[i - 1] + 1);
 		belay__deadlines_heard(&table.deadlines, belay__table_insert(&table, pids[i]), list,
 			i);
 	}
@@ -464,10 +497,17 @@ static void agrees_with_a_model_under_random_use(void **state)
 	assert_int_equal(table.invariant_violations, 0);
 }
 
-/* Who lasts, and who comes and goes: each group would like one place, so that nearly all probe and
+/* Who lasts, and who comes and goes: all would like one of two places, so that nearly all probe and
  * are moved. */
-#define LASTING(i)  (2 + (i)*SLOTS)
-#define CHURNING(i) (3 + (i)*SLOTS)
+static uint32_t lasting[CAPACITY / 2], churning[CAPACITY];
+
+static void choose_pids(void)
+{
+	for (uint32_t i = 0; i < CAPACITY / 2; i++)
+		lasting[i] = pid_of_place(2, i == 0 ? 2 : lasting[i - 1] + 1);
+	for (uint32_t i = 0; i < CAPACITY; i++)
+		churning[i] = pid_of_place(3, i == 0 ? 2 : churning[i - 1] + 1);
+}
 
 /* A lasting half and a half that comes and goes, until somebody kills us. */
 _Noreturn static void churn(struct belay__slot *shared_slots, struct belay__record *shared_records,
@@ -475,14 +515,14 @@ _Noreturn static void churn(struct belay__slot *shared_slots, struct belay__reco
 {
 	belay__table_init(&table, CAPACITY, shared_slots, shared_records, seed);
 	for (uint32_t i = 0; i < CAPACITY / 2; i++) {
-		uint32_t at = belay__table_insert(&table, LASTING(i));
+		uint32_t at = belay__table_insert(&table, lasting[i]);
 
-		shared_slots[at].last_nonce = ~(uint64_t)LASTING(i);
+		shared_slots[at].last_nonce = ~(uint64_t)lasting[i];
 	}
 	if (write(ready_fd, "", 1) != 1)
 		_exit(1);
 	for (;;) {
-		uint32_t pid = CHURNING((uint32_t)rand_r(&seed) % CAPACITY),
+		uint32_t pid = churning[(uint32_t)rand_r(&seed) % CAPACITY],
 			 at = belay__table_find(&table, pid);
 
 		if (at != BELAY__NO_SLOT)
@@ -496,15 +536,14 @@ static void check_survivors(const struct belay__slot *left)
 {
 	unsigned seen[CAPACITY / 2] = { 0 };
 
-	for (uint32_t at = 0; at < SLOTS; at++) {
-		uint32_t pid = left[at].pid;
-
-		if (pid % SLOTS != LASTING(0))
-			continue;
-		assert_int_equal(left[at].last_nonce, ~(uint64_t)pid); /* complete */
-		assert_true(left[at].record < CAPACITY);
-		seen[pid / SLOTS]++;
-	}
+	for (uint32_t at = 0; at < SLOTS; at++)
+		for (uint32_t i = 0; i < CAPACITY / 2; i++) {
+			if (left[at].pid != lasting[i])
+				continue;
+			assert_int_equal(left[at].last_nonce, ~(uint64_t)lasting[i]); /* complete */
+			assert_true(left[at].record < CAPACITY);
+			seen[i]++;
+		}
 	for (uint32_t i = 0; i < CAPACITY / 2; i++)
 		assert_in_range(seen[i], 1, 2);
 }
@@ -517,6 +556,7 @@ static void nobody_is_lost_when_the_observer_is_killed_at_any_instant(void **sta
 	(void)state;
 
 	assert_ptr_not_equal(memory, MAP_FAILED);
+	choose_pids();
 	for (unsigned round = 1; round <= 100; round++) {
 		int ready[2], status;
 		char byte;
@@ -546,8 +586,8 @@ int main(void)
 		cmocka_unit_test_setup(used_memory_is_cleared_at_the_start, begin),
 		cmocka_unit_test_setup(an_inserted_process_is_found_with_an_empty_slot_and_record,
 			begin),
-		cmocka_unit_test_setup(pids_with_equal_low_bits_are_told_apart, begin),
-		cmocka_unit_test_setup(a_gap_is_closed_around_who_lies_in_his_own_place, begin),
+		cmocka_unit_test_setup(pids_that_like_the_same_place_are_told_apart, begin),
+		cmocka_unit_test_setup(fleets_of_neighbours_all_find_a_place, begin),
 		cmocka_unit_test_setup(a_full_table_takes_nobody_until_one_is_removed, begin),
 		cmocka_unit_test_setup(the_probe_limit_is_counted_and_refuses, begin),
 		cmocka_unit_test_setup(a_moved_slot_takes_its_deadline_along, begin),

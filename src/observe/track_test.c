@@ -504,33 +504,47 @@ static void a_balanced_table_also_gives_up_who_was_not_found_stalled(void **stat
 	assert_int_equal(evictions, 1);
 }
 
+/* The first pid behind PID that would like the place of pid 0 and is at home where the way of others
+ * begins. */
+static uint32_t crowded_pid(uint32_t pid)
+{
+	do
+		pid++;
+	while (belay__table_own_place(&table, pid) != 0 ||
+		belay__table_home(&table, pid) != table.half);
+	return pid;
+}
+
 static void nobody_is_given_up_for_a_pid_that_would_find_no_place(void **state)
 {
-	static struct belay__slot many_slots[256];
-	static struct belay__record many_records[BELAY__PROBE_MAX];
+	enum { MANY = 2 * BELAY__PROBE_MAX };
+	static struct belay__slot many_slots[2 * MANY];
+	static struct belay__record many_records[MANY];
 	struct belay__sender sender = { .origin = BELAY__NETWORK_UNVERIFIED };
 	struct belay_frame frame = { .nonce = 1 };
+	uint32_t crowded = 0;
 	(void)state;
 
-	belay__table_init(&table, BELAY__PROBE_MAX, many_slots, many_records, 1);
+	belay__table_init(&table, MANY, many_slots, many_records, 1);
 	(void)belay__deadlines_list(&table.deadlines, THRESHOLD_NS);
 	table.eviction = BELAY__EVICT_BALANCED;
-	for (int i = 0; i <= BELAY__PROBE_MAX; i++) {
-		uint64_t when_ns = i == BELAY__PROBE_MAX ? 1 << 20 : 0;
+	for (uint32_t i = 0; i <= MANY; i++) {
+		uint64_t when_ns = i == MANY ? 1 << 20 : 0;
 		enum belay__track_result result;
 
-		do
-			sender.pid += sizeof(many_slots) / sizeof(many_slots[0]);
-		while (belay__table_hash(&table, sender.pid) != 0);
+		/* One in the place, so many on the whole way, the rest elsewhere; and one more. */
+		if (i <= BELAY__PROBE_MAX || i == MANY)
+			sender.pid = crowded = crowded_pid(crowded);
+		else
+			sender.pid = i;
 		frame.pid = sender.pid;
 		result = belay__track(&table, &counters, &frame, &sender, 0, when_ns, note_eviction,
 			&table, &at);
 		assert_int_equal(result,
-			i == BELAY__PROBE_MAX ? BELAY__TRACK_CAPACITY_EXCEEDED
-					      : BELAY__TRACK_INSERTED);
+			i == MANY ? BELAY__TRACK_CAPACITY_EXCEEDED : BELAY__TRACK_INSERTED);
 	}
 	assert_int_equal(evictions, 0);
-	assert_int_equal(table.used, BELAY__PROBE_MAX);
+	assert_int_equal(table.used, MANY);
 	belay__table_check(&table);
 }
 

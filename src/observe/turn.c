@@ -26,6 +26,8 @@
 #define PREFETCH_ABOVE 1024
 /* Being late by less is normal on a busy host and no reason to credit anybody. */
 #define LATE_MIN_NS (20 * BELAY__NS_PER_MS)
+/* For so many turns ends wait for goodbyes. */
+#define POSTPONED_TURNS_MAX 64
 
 struct belay_event *belay__event_start(struct belay_observer *observer, enum belay_event_kind kind)
 {
@@ -103,7 +105,11 @@ static void arm_deadline(struct belay_observer *observer)
 	uint64_t wake_ns;
 
 	if (observer->resume_ns != 0) {
-		belay__timer_set(observer->loop, timer, observer->resume_ns, on_deadline, observer);
+		/* Not before now: what this turn took is work, not lateness. */
+		wake_ns = belay__clock_ns(CLOCK_MONOTONIC);
+		if (wake_ns < observer->resume_ns)
+			wake_ns = observer->resume_ns;
+		belay__timer_set(observer->loop, timer, wake_ns, on_deadline, observer);
 		observer->resume_ns = 0;
 		return;
 	}
@@ -187,6 +193,10 @@ static bool begin_turn(struct belay_observer *observer)
 	for (unsigned i = 0; i < observer->listener_count; i++)
 		observer->listeners[i].drained_frames = 0;
 	(void)belay__loop_turn(observer->loop, observer->wait ? UINT64_MAX : 0);
+	/* An end that is met later in the turn is told in the next: until then the loop hears what
+	 * came before it. */
+	observer->ended_due = observer->ended_tail;
+	observer->all_in = true;
 	observer->wait = false;
 	observer->asked_in_turn = 0;
 	read_clock(observer);
@@ -447,11 +457,13 @@ static void choose_mode(struct belay_observer *observer)
 static void finish_turn(struct belay_observer *observer)
 {
 	choose_mode(observer);
+	if (observer->ended_head != observer->ended_tail)
+		observer->resume_ns = belay__loop_now_ns(observer->loop);
 	arm_deadline(observer);
-	observer->turn_end_ns = belay__loop_now_ns(observer->loop);
 	observer->turn_deadline_ns = observer->deadline_timer.next != NULL
 		? observer->deadline_timer.due_ns
 		: UINT64_MAX;
+	observer->turn_end_ns = belay__loop_now_ns(observer->loop);
 	observer->drained_all = false;
 	if (observer->read_in_turn)
 		observer->read_ns = observer->turn_start_ns;
@@ -459,16 +471,35 @@ static void finish_turn(struct belay_observer *observer)
 	observer->phase = BELAY__PHASE_START;
 }
 
-/* Whether this turn was told of every end, and of what came in before it: the loop hears of things
- * in their order. */
+/* Whether the loop, when it told of the ends of this turn, told of all that came in before them: it
+ * hears of things in their order, unless there is more than it can tell at once; while beats are
+ * collected their sockets are not on it. */
 static bool ends_are_last(const struct belay_observer *observer)
 {
 	return !observer->collecting && belay__loop_saw_all(observer->loop);
 }
 
+static bool ends_are_due(const struct belay_observer *observer)
+{
+	return observer->ended_head != observer->ended_due;
+}
+
+/* Who says goodbye and exits at once has left: as long as somebody at the door has not been heard,
+ * ends wait for him. But not for ever. */
+static void wait_for_goodbyes(struct belay_observer *observer)
+{
+	if ((observer->all_in && !belay__door_ready(observer->door)) ||
+		observer->ends_postponed == POSTPONED_TURNS_MAX) {
+		observer->ends_postponed = 0;
+		return;
+	}
+	observer->ends_postponed++;
+	observer->ended_due = observer->ended_head;
+}
+
 static bool something_depends_on_beats(const struct belay_observer *observer)
 {
-	if (observer->ended_head != observer->ended_tail && !ends_are_last(observer))
+	if (ends_are_due(observer) && !ends_are_last(observer))
 		return true;
 	return belay__door_ready(observer->door) || observer->answers_count > 0 ||
 		belay__deadlines_next_ns(&observer->table.deadlines) <= observer->now_ns;
@@ -500,11 +531,21 @@ static bool beats_phase(struct belay_observer *observer)
 		observer->phase = BELAY__PHASE_FINISH;
 		return false;
 	}
-	/* Who says goodbye and exits at once has left: the door is heard before an end is told. */
-	if (observer->ended_head != observer->ended_tail && !observer->drained_all)
-		belay__door_let_in(observer->door, belay__loop_saw_all(observer->loop));
+	if (ends_are_due(observer) && !observer->drained_all)
+		observer->all_in = belay__door_let_in(observer->door,
+			belay__loop_saw_all(observer->loop));
 	if (!something_depends_on_beats(observer) || !beats_come_first(observer))
 		observer->phase = BELAY__PHASE_DOOR;
+	return false;
+}
+
+static bool door_phase(struct belay_observer *observer)
+{
+	if (belay__door_next(observer->door))
+		return true;
+	if (ends_are_due(observer))
+		wait_for_goodbyes(observer);
+	observer->phase = BELAY__PHASE_ENDS;
 	return false;
 }
 
@@ -517,7 +558,7 @@ static bool step(struct belay_observer *observer)
 	case BELAY__PHASE_BEATS:
 		return beats_phase(observer);
 	case BELAY__PHASE_DOOR:
-		return advance(observer, belay__door_next(observer->door), BELAY__PHASE_ENDS);
+		return door_phase(observer);
 	case BELAY__PHASE_ENDS:
 		return advance(observer, belay__ends_next(observer), BELAY__PHASE_DUE);
 	case BELAY__PHASE_DUE:
