@@ -8,9 +8,23 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/missing.h"
+#include "identity/proc_text.h"
+
+/* The calls themselves: the C library's functions would change all threads, which here are the
+ * parent's. Where there are two of a kind the plain ones know 16 bits only. */
+#ifdef SYS_setresuid32
+#define CALL_SETRESUID SYS_setresuid32
+#define CALL_SETRESGID SYS_setresgid32
+#define CALL_SETGROUPS SYS_setgroups32
+#else
+#define CALL_SETRESUID SYS_setresuid
+#define CALL_SETRESGID SYS_setresgid
+#define CALL_SETGROUPS SYS_setgroups
+#endif
 
 int belay__set_signal_mask(const belay__signal_set mask, belay__signal_set old)
 {
@@ -56,6 +70,11 @@ static int place_fds(struct belay__start *start)
 		start->exec_fd = move_out_of_the_way(spawn->exec_fd, lowest);
 		if (start->exec_fd < 0)
 			return start->exec_fd;
+	}
+	if (spawn->record != NULL) {
+		start->record_fd = move_out_of_the_way(spawn->record->fd, lowest);
+		if (start->record_fd < 0)
+			return start->record_fd;
 	}
 	for (size_t i = 0; i < spawn->fd_count; i++) {
 		start->moved[i] = move_out_of_the_way(spawn->fds[i].from, lowest);
@@ -174,26 +193,122 @@ static struct belay__start_failure failed(int error, enum belay__start_step step
 	return (struct belay__start_failure){ .error = error, .step = step };
 }
 
+static int become_somebody(const struct belay__credentials *who)
+{
+	if (syscall(CALL_SETGROUPS, who->group_count, who->groups) < 0 ||
+		syscall(CALL_SETRESGID, who->gid, who->gid, who->gid) < 0 ||
+		syscall(CALL_SETRESUID, who->uid, who->uid, who->uid) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Ambient capabilities would survive the exec of a program that is not root's. */
+static int give_up_privileges(void)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) < 0 ||
+		prctl(PR_CAP_AMBIENT, (unsigned long)PR_CAP_AMBIENT_CLEAR_ALL, 0UL, 0UL, 0UL) < 0)
+		return -errno;
+	return 0;
+}
+
+/* 0 when it cannot be known. */
+static uint64_t own_start_ticks(void)
+{
+	char bytes[1024];
+	struct belay__stat stat;
+	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, bytes, sizeof(bytes));
+	(void)close(fd);
+	return n > 0 && belay__parse_stat(bytes, (size_t)n, &stat) == 0 ? stat.start_ticks : 0;
+}
+
+static int write_record(const struct belay__start *start)
+{
+	const struct belay__spawn_record *record = start->spawn->record;
+	struct belay__started started = {
+		.magic = BELAY__STARTED_MAGIC,
+		.pid = (uint32_t)getpid(),
+		.id = record->id,
+		.start_ticks = own_start_ticks(),
+	};
+	ssize_t n;
+
+	started.check = belay__fnv(&started, offsetof(struct belay__started, check));
+	n = pwrite(start->record_fd, &started, sizeof(started), record->offset);
+	if (n < 0)
+		return -errno;
+	return n == (ssize_t)sizeof(started) ? 0 : -EIO;
+}
+
+static int limit_itself(const struct belay__spawn *spawn)
+{
+	for (size_t i = 0; i < spawn->limit_count; i++)
+		if (prlimit(0, (unsigned)spawn->limits[i].resource, &spawn->limits[i].limit, NULL) <
+			0)
+			return -errno;
+	return 0;
+}
+
+static int watch_parent(const struct belay__start *start)
+{
+	if (prctl(PR_SET_PDEATHSIG, (unsigned long)start->spawn->death_signal, 0UL, 0UL, 0UL) < 0)
+		return -errno;
+	/* It died before it was watched: nobody is left to be told. */
+	if (getppid() != start->parent)
+		_exit(127);
+	return 0;
+}
+
+/* The order matters: what needs privileges comes before they are given up, which also unsets the
+ * death signal, and the record comes before limits that could keep it from being written. */
+static int take_step(struct belay__start *start, enum belay__start_step step)
+{
+	const struct belay__spawn *spawn = start->spawn;
+
+	switch (step) {
+	case BELAY__STEP_GROUP:
+		return spawn->new_group && setpgid(0, 0) < 0 ? -errno : 0;
+	case BELAY__STEP_FDS:
+		return place_fds(start);
+	case BELAY__STEP_CREDENTIALS:
+		return spawn->credentials != NULL ? become_somebody(spawn->credentials) : 0;
+	case BELAY__STEP_DIRECTORY:
+		if (spawn->umask != NULL)
+			(void)umask(*spawn->umask);
+		return spawn->directory != NULL && chdir(spawn->directory) < 0 ? -errno : 0;
+	case BELAY__STEP_PRIVILEGES:
+		return spawn->no_new_privileges ? give_up_privileges() : 0;
+	case BELAY__STEP_DEATH_SIGNAL:
+		return spawn->death_signal != 0 ? watch_parent(start) : 0;
+	case BELAY__STEP_RECORD:
+		return spawn->record != NULL ? write_record(start) : 0;
+	case BELAY__STEP_LIMITS:
+		return limit_itself(spawn);
+	case BELAY__STEP_NONE:
+	case BELAY__STEP_EXEC:
+		break;
+	}
+	return 0;
+}
+
 /* Becomes the program; returns only when that failed. */
 static struct belay__start_failure become(struct belay__start *start)
 {
 	const struct belay__spawn *spawn = start->spawn;
 	char *const *argv = (char *const *)(uintptr_t)spawn->argv;
 	static const belay__signal_set none;
-	int r;
 
 	reset_signals();
-	if (spawn->death_signal != 0) {
-		if (prctl(PR_SET_PDEATHSIG, (unsigned long)spawn->death_signal, 0UL, 0UL, 0UL) < 0)
-			return failed(errno, BELAY__STEP_DEATH_SIGNAL);
-		/* It died before it was watched: nobody is left to be told. */
-		if (getppid() != start->parent)
-			_exit(127);
-	}
+	for (int step = BELAY__STEP_GROUP; step < BELAY__STEP_EXEC; step++) {
+		int r = take_step(start, (enum belay__start_step)step);
 
-	r = place_fds(start);
-	if (r < 0)
-		return failed(-r, BELAY__STEP_FDS);
+		if (r < 0)
+			return failed(-r, (enum belay__start_step)step);
+	}
 	close_others(start);
 
 	/* Not earlier: until here a handler of the parent's could have run on its memory. */

@@ -16,8 +16,14 @@ typedef unsigned char belay__signal_set[BELAY__SIGNALS / 8];
 
 enum belay__start_step {
 	BELAY__STEP_NONE,
-	BELAY__STEP_DEATH_SIGNAL,
+	BELAY__STEP_GROUP,
 	BELAY__STEP_FDS,
+	BELAY__STEP_CREDENTIALS,
+	BELAY__STEP_DIRECTORY,
+	BELAY__STEP_PRIVILEGES,
+	BELAY__STEP_DEATH_SIGNAL,
+	BELAY__STEP_RECORD,
+	BELAY__STEP_LIMITS,
 	BELAY__STEP_EXEC,
 };
 
@@ -32,8 +38,9 @@ struct belay__start {
 	const struct belay__spawn *spawn;
 	char *const *envp;
 	pid_t parent;
-	int *moved;  /* the number that each row's descriptor was moved to, fd_count of them */
-	int exec_fd; /* moved out of the way, or -EBADF */
+	int *moved;    /* the number that each row's descriptor was moved to, fd_count of them */
+	int exec_fd;   /* moved out of the way, or -EBADF */
+	int record_fd; /* the same */
 	/* When memory is not shared both talk over a socket pair, else both are -EBADF. */
 	int child_end, parent_end;
 	struct belay__start_failure failure;

@@ -33,6 +33,9 @@
 #define SHARE_MEMORY true
 #endif
 
+/* PIDFD_SIGNAL_PROCESS_GROUP (6.9) */
+#define SIGNAL_GROUP_OF_PIDFD 4U
+
 #define STACK_SIZE ((size_t)64 * 1024)
 
 /* The child's stack and the array of moved descriptors, in one mapping above a guard page. */
@@ -143,22 +146,26 @@ static int map_memory(size_t fd_count, struct memory *ret_memory)
 
 static int say_failure(const struct belay__start *start, struct belay_error *reterr)
 {
+	/* clang-format off */
+	static const char *const what[] = {
+		[BELAY__STEP_NONE] = "",
+		[BELAY__STEP_GROUP] = "cannot lead a process group: ",
+		[BELAY__STEP_FDS] = "cannot pass its descriptors: ",
+		[BELAY__STEP_CREDENTIALS] = "cannot become its user: ",
+		[BELAY__STEP_DIRECTORY] = "cannot enter its directory: ",
+		[BELAY__STEP_PRIVILEGES] = "cannot give up privileges: ",
+		[BELAY__STEP_DEATH_SIGNAL] = "cannot set its death signal: ",
+		[BELAY__STEP_RECORD] = "cannot record its start: ",
+		[BELAY__STEP_LIMITS] = "cannot set its limits: ",
+		[BELAY__STEP_EXEC] = "",
+	};
+	/* clang-format on */
 	const char *program = start->spawn->path != NULL ? start->spawn->path
 							 : start->spawn->argv[0];
 	int error = start->failure.error;
 
-	switch (start->failure.step) {
-	case BELAY__STEP_DEATH_SIGNAL:
-		return belay__fail(reterr, -error, "cannot run %s: cannot set death signal %d: %s",
-			program, start->spawn->death_signal, strerror(error));
-	case BELAY__STEP_FDS:
-		return belay__fail(reterr, -error, "cannot run %s: cannot pass its descriptors: %s",
-			program, strerror(error));
-	case BELAY__STEP_EXEC:
-	case BELAY__STEP_NONE:
-		break;
-	}
-	return belay__fail(reterr, -error, "cannot run %s: %s", program, strerror(error));
+	return belay__fail(reterr, -error, "cannot run %s: %s%s", program,
+		what[start->failure.step], strerror(error));
 }
 
 static int reap_failed(const struct belay__start *start, int pidfd, struct belay_error *reterr)
@@ -179,6 +186,7 @@ int belay__spawn(const struct belay__spawn *spawn, struct belay__child *ret_chil
 		.envp = spawn->envp == NULL ? environ : (char *const *)(uintptr_t)spawn->envp,
 		.parent = getpid(),
 		.exec_fd = -EBADF,
+		.record_fd = -EBADF,
 		.child_end = -EBADF,
 		.parent_end = -EBADF,
 	};
@@ -227,4 +235,40 @@ int belay__reap(int pidfd, int *ret_wait_status)
 int belay__signal(int pidfd, int signal)
 {
 	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0U) < 0 ? -errno : 0;
+}
+
+int belay__signal_group_by_pidfd(int pidfd, int signal)
+{
+	long r = syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, SIGNAL_GROUP_OF_PIDFD);
+
+	return r < 0 ? -errno : 0;
+}
+
+int belay__signal_group(const struct belay__child *child, int signal)
+{
+	int r = belay__signal_group_by_pidfd(child->pidfd, signal);
+
+	if (r != -EINVAL && r != -ENOSYS && r != -EPERM)
+		return r;
+	return kill(-child->pid, signal) < 0 ? -errno : 0;
+}
+
+int belay__ended(int pidfd)
+{
+	siginfo_t info = { 0 };
+
+	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return info.si_pid != 0;
+}
+
+uint64_t belay__fnv(const void *bytes, size_t len)
+{
+	const unsigned char *byte = bytes;
+	uint64_t hash = UINT64_C(0xCBF29CE484222325);
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ byte[i]) * UINT64_C(0x100000001B3);
+	return hash;
 }
