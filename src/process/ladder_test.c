@@ -115,7 +115,7 @@ static void errors_name_the_word_and_the_nearest_one(void **state)
 	} cases[] = {
 		{ "report, trem 10s, kill", -EINVAL,
 			"there is no step 'trem'; did you mean 'term'?" },
-		{ "reprot", -EINVAL, "there is no step 'reprot'; did you mean 'report'?" },
+		{ "rreport", -EINVAL, "there is no step 'rreport'; did you mean 'report'?" },
 		{ "explode", -EINVAL, "there is no step 'explode'; there are report," },
 		{ "/usr/bin/x {pid}", -EINVAL,
 			"there is no step '/usr/bin/x'; a command is written 'command "
@@ -135,7 +135,7 @@ static void errors_name_the_word_and_the_nearest_one(void **state)
 		{ "sigstop", -EINVAL, "there is no step 'sigstop'" },
 		{ "9", -EINVAL, "there is no step '9'" },
 		{ "command", -EINVAL, "a command needs a program" },
-		{ "command run {nam}", -EINVAL, "there is no key '{nam}'; did you mean '{name}'?" },
+		{ "command run {names}", -EINVAL, "there is no key '{names}'; did you mean '{name}'?" },
 		{ "report,report,report,report,report,report,report,report,report", -E2BIG,
 			"'report' is too much: a ladder has at most 8 steps" },
 	};
