@@ -127,7 +127,7 @@ int belay__proc_stat_at(int procfd, const char *file, struct belay__stat *ret_st
 int belay__proc_open_stat(pid_t pid, uint64_t start_ticks, struct belay__stat *ret_stat)
 {
 	_cleanup_close_ int procfd = belay__proc_open(pid);
-	struct belay__stat stat;
+	struct belay__stat stat = { 0 };
 	int r;
 
 	if (procfd < 0)
