@@ -135,7 +135,8 @@ static void errors_name_the_word_and_the_nearest_one(void **state)
 		{ "sigstop", -EINVAL, "there is no step 'sigstop'" },
 		{ "9", -EINVAL, "there is no step '9'" },
 		{ "command", -EINVAL, "a command needs a program" },
-		{ "command run {names}", -EINVAL, "there is no key '{names}'; did you mean '{name}'?" },
+		{ "command run {names}", -EINVAL,
+			"there is no key '{names}'; did you mean '{name}'?" },
 		{ "report,report,report,report,report,report,report,report,report", -E2BIG,
 			"'report' is too much: a ladder has at most 8 steps" },
 	};
