@@ -243,8 +243,12 @@ static void who_is_traced_is_traced_held_or_not(void **state)
 /* A parent that waits as after vfork(2) is uninterruptible. */
 static int body_waits_for_a_vforked_child(void *argument)
 {
+	pid_t parent = getpid();
+
 	if (syscall(SYS_clone, CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, NULL) == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(99);
 		_exit(body_sleeps(argument));
 	}
 	return 0;
