@@ -172,6 +172,58 @@ static void tell_missing(const struct belay__json *event, struct belay__text *te
 		belay__text_add(text, "those expected beat");
 }
 
+static void tell_complete(const struct belay__json *event, struct belay__text *text)
+{
+	belay__text_add(text, "is complete");
+	if (add_number(event, ": ", "beating", " of ", text) &&
+		!add_number(event, "", "expected", " expected processes beat", text))
+		belay__text_add(text, "those expected beat");
+}
+
+/* How many of a crowd are silent. */
+static void add_silent(const struct belay__json *event, struct belay__text *text)
+{
+	if (!add_number(event, ": ", "beating", " of ", text))
+		return;
+	if (!add_number(event, "", "expected", " processes", text))
+		belay__text_add(text, "its processes");
+	(void)add_number(event, " of uid ", "uid", "", text);
+	belay__text_add(text, " are silent");
+}
+
+static void tell_mass_stall(const struct belay__json *event, struct belay__text *text)
+{
+	belay__text_add(text, "stalled as a whole");
+	add_silent(event, text);
+	belay__text_add(text, "; none of them is acted on");
+}
+
+static void tell_mass_stall_over(const struct belay__json *event, struct belay__text *text)
+{
+	belay__text_add(text, "is no longer stalled as a whole");
+	add_silent(event, text);
+}
+
+static void tell_action(const struct belay__json *event, struct belay__text *text)
+{
+	belay__text_add(text, "action");
+	(void)add_string(event, " ", "outcome", "", text);
+	(void)add_string(event, ": ", "text", "", text);
+	(void)add_number(event, ", exit status ", "exit_code", "", text);
+	(void)add_number(event, ", signal ", "signal", "", text);
+	(void)add_age(event, ", took ", "duration_s", "", text);
+	if (member_is_true(event, "as_root"))
+		belay__text_add(text, ", as root");
+}
+
+static void tell_withheld(const struct belay__json *event, struct belay__text *text)
+{
+	belay__text_add(text, "action withheld");
+	(void)add_string(event, ": ", "reason", "", text);
+	(void)add_string(event, ", ", "text", "", text);
+	(void)add_age(event, "; for ", "wait_s", "", text);
+}
+
 static void tell_evicted(const struct belay__json *event, struct belay__text *text)
 {
 	(void)event;
@@ -211,17 +263,22 @@ static const struct telling {
 	bool of_process; /* begins with the process's name and pid */
 	void (*tell)(const struct belay__json *event, struct belay__text *text);
 } tellings[] = {
-	{ "end",         true,  tell_end },
-	{ "end-status",  true,  tell_end },
-	{ "evicted",     true,  tell_evicted },
-	{ "first-beat",  true,  tell_first_beat },
-	{ "late",        false, tell_late },
-	{ "missing",     true,  tell_missing },
-	{ "observer",    false, tell_observer },
-	{ "recovered",   true,  tell_recovered },
-	{ "refused",     false, tell_refused },
-	{ "stall",       true,  tell_stall },
-	{ "status",      true,  tell_status },
+	{ "action",          true,  tell_action },
+	{ "complete",        true,  tell_complete },
+	{ "end",             true,  tell_end },
+	{ "end-status",      true,  tell_end },
+	{ "evicted",         true,  tell_evicted },
+	{ "first-beat",      true,  tell_first_beat },
+	{ "late",            false, tell_late },
+	{ "mass-stall",      true,  tell_mass_stall },
+	{ "mass-stall-over", true,  tell_mass_stall_over },
+	{ "missing",         true,  tell_missing },
+	{ "observer",        false, tell_observer },
+	{ "recovered",       true,  tell_recovered },
+	{ "refused",         false, tell_refused },
+	{ "stall",           true,  tell_stall },
+	{ "status",          true,  tell_status },
+	{ "withheld",        true,  tell_withheld },
 };
 /* clang-format on */
 

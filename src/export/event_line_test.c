@@ -49,6 +49,26 @@ static void each_event_has_its_sentence(void **state)
 			"worker#3 (pid 123) exited 0" },
 		{ "{\"event\":\"missing\",\"name\":\"web\",\"expected\":3,\"beating\":1}",
 			"web is missing: 1 of 3 expected processes beat" },
+		{ "{\"event\":\"complete\",\"name\":\"web\",\"expected\":3,\"beating\":3}",
+			"web is complete: 3 of 3 expected processes beat" },
+		{ "{\"event\":\"mass-stall\",\"name\":\"web\",\"uid\":7,\"expected\":300,"
+		  "\"beating\":299}",
+			"web stalled as a whole: 299 of 300 processes of uid 7 are silent; none of "
+			"them is acted on" },
+		{ "{\"event\":\"mass-stall-over\",\"name\":\"web\",\"uid\":7,\"expected\":14,"
+		  "\"beating\":4}",
+			"web is no longer stalled as a whole: 4 of 14 processes of uid 7 are "
+			"silent" },
+		{ "{\"event\":\"action\"," WHO
+		  ",\"outcome\":\"failed\",\"step\":1,\"exit_code\":3,\"duration_s\":0.5,"
+		  "\"as_root\":true,\"text\":\"restart db\"}",
+			"worker#3 (pid 123) action failed: restart db, exit status 3, took 0.5s, "
+			"as root" },
+		{ "{\"event\":\"action\"," WHO ",\"outcome\":\"timed-out\",\"signal\":9}",
+			"worker#3 (pid 123) action timed-out, signal 9" },
+		{ "{\"event\":\"withheld\"," WHO
+		  ",\"reason\":\"back-off\",\"wait_s\":4,\"text\":\"too soon\"}",
+			"worker#3 (pid 123) action withheld: back-off, too soon; for 4.0s" },
 		{ "{\"event\":\"evicted\"," WHO "}",
 			"worker#3 (pid 123) is no longer tracked: the table was full and it had "
 			"been silent long" },
@@ -79,7 +99,9 @@ static void strange_events_still_make_a_harmless_line(void **state)
 		{ "{}", "a process event without a kind" },
 		{ "[1,2]", "a process event without a kind" },
 		{ "{\"event\":7}", "a process event without a kind" },
-		{ "{\"event\":\"mass-stall\"," WHO "}", "worker#3 (pid 123) event mass-stall" },
+		{ "{\"event\":\"solar-flare\"," WHO "}", "worker#3 (pid 123) event solar-flare" },
+		{ "{\"event\":\"mass-stall\"," WHO "}",
+			"worker#3 (pid 123) stalled as a whole; none of them is acted on" },
 		{ "{\"event\":\"stall\"}", "a process stalled" },
 		{ "{\"event\":\"stall\",\"pid\":9}", "pid 9 stalled" },
 		{ "{\"event\":\"stall\",\"name\":\"a\\u001b[2J\\n\\u009b\"}", "a?[2J?? stalled" },
