@@ -214,7 +214,7 @@ static int find_program(const struct belay__command_options *options, char *path
 		options->argv[0], search != NULL ? search : "", strerror(-r));
 }
 
-/* Starts the program at PATH with its stdio from NULL_FD and, when captured, to OUT and ERR. */
+/* Starts the program at PATH with STDIO; what is below 0 there is inherited. */
 static int spawn(struct belay__command *command, const struct belay__command_options *options,
 	const char *path, const int stdio[3], struct belay_error *reterr)
 {
@@ -247,10 +247,13 @@ static int spawn(struct belay__command *command, const struct belay__command_opt
 static int start_captured(struct belay__command *command,
 	const struct belay__command_options *options, const char *path, struct belay_error *reterr)
 {
-	_cleanup_close_ int null = open("/dev/null", O_RDONLY | O_NOCTTY | O_CLOEXEC);
-	_cleanup_close_ int out = -EBADF, err = -EBADF;
-	int r = null < 0 ? -errno : 0;
+	_cleanup_close_ int null = -EBADF, out = -EBADF, err = -EBADF;
+	int in = options->stdin_fd, r = 0;
 
+	if (in <= 0) {
+		in = null = open("/dev/null", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+		r = null < 0 ? -errno : 0;
+	}
 	if (r == 0 && options->capture)
 		r = belay__capture_start(&command->capture, command->loop,
 			options->capture_max != 0 ? options->capture_max : BELAY__CAPTURE_MAX, &out,
@@ -258,7 +261,7 @@ static int start_captured(struct belay__command *command,
 	if (r < 0)
 		return belay__fail(reterr, r, "cannot run %.64s: no descriptors for it: %s", path,
 			strerror(-r));
-	return spawn(command, options, path, (const int[]){ null, out, err }, reterr);
+	return spawn(command, options, path, (const int[]){ in, out, err }, reterr);
 }
 
 static int prepare(const struct belay__command_options *options, char *path, size_t size,

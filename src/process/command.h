@@ -1,8 +1,8 @@
 /* command.h - one running recovery command, from its start to how it ended
  *
  * It starts with an environment of its own and nothing else that is ours: in / with umask 022, stdin
- * from /dev/null, default signals, no descriptor besides 0, 1, 2 and 3 (the pidfd of the process it
- * is about), as the leader of its own process group. When its time is over the whole group gets
+ * from /dev/null or a descriptor given for it, default signals, no descriptor besides 0, 1, 2 and 3
+ * (the pidfd of the process it is about), as the leader of its own process group. When its time is over the whole group gets
  * SIGKILL; whoever left the group is not followed, and a command that ends in time keeps what it
  * started in the background: restarting a daemon is what commands are for.
  *
@@ -49,6 +49,7 @@ struct belay__command_options {
 	const char *const *argv; /* its program is looked up in the environment's PATH */
 	struct belay__environment *environment; /* gets BELAY_PIDFD, too */
 	int target_pidfd;                       /* the process that it is about; 0 or less: none */
+	int stdin_fd;                           /* its stdin; 0 or less: /dev/null */
 	uint64_t timeout_ns;                    /* 0: it may run for ever */
 	bool capture;
 	uint64_t capture_max; /* bytes counted; 0: BELAY__CAPTURE_MAX */

@@ -242,6 +242,30 @@ static void it_runs_in_a_place_of_its_own(void **state)
 	assert_string_equal(output(), expected);
 }
 
+static void its_stdin_is_what_was_given(void **state)
+{
+	static const char text[] = "two\nlines\n";
+	int fd = memfd_create("stdin", MFD_CLOEXEC);
+	struct belay__command_result result;
+	(void)state;
+
+	assert_true(fd > 0);
+	assert_int_equal(belay__write_all(fd, text, strlen(text)), 0);
+	for (int turn = 0; turn < 2; turn++) {
+		assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+		result = run_shell("cat >\"$OUT\"",
+			(struct belay__command_options){ .stdin_fd = fd, .capture = turn == 1 });
+		assert_exited(&result, 0);
+		assert_string_equal(output(), text);
+	}
+	/* It was borrowed. */
+	assert_int_equal(close(fd), 0);
+	result = run_shell("readlink /proc/self/fd/0 >\"$OUT\"",
+		(struct belay__command_options){ .stdin_fd = -EBADF });
+	assert_exited(&result, 0);
+	assert_string_equal(output(), "/dev/null\n");
+}
+
 static void how_it_ended_is_told(void **state)
 {
 	static const struct {
@@ -803,6 +827,7 @@ int main(void)
 		TEST(values_arrive_as_they_are),
 		TEST(the_environment_is_what_was_given_and_nothing_else),
 		TEST(it_runs_in_a_place_of_its_own),
+		TEST(its_stdin_is_what_was_given),
 		TEST(how_it_ended_is_told),
 		TEST(the_whole_group_is_killed_in_the_end),
 		TEST(strangers_outlive_a_killed_group),
