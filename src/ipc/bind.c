@@ -209,7 +209,7 @@ static int make_known(const struct belay__bind *bind, const struct belay__place 
 
 	if (r < 0)
 		return r;
-	if (bind->type == SOCK_SEQPACKET && listen(bound->fd, BACKLOG) < 0)
+	if (bind->type != SOCK_DGRAM && listen(bound->fd, BACKLOG) < 0)
 		return belay__fail(reterr, -errno, "cannot listen at %s: %s", bind->path,
 			strerror(errno));
 	bound->directory_sync_failed = belay__place_sync(place) < 0;
@@ -218,10 +218,10 @@ static int make_known(const struct belay__bind *bind, const struct belay__place 
 
 static int check_request(const struct belay__bind *bind, struct belay_error *reterr)
 {
-	if (bind->type != SOCK_DGRAM && bind->type != SOCK_SEQPACKET)
+	if (bind->type != SOCK_DGRAM && bind->type != SOCK_SEQPACKET && bind->type != SOCK_STREAM)
 		return belay__fail(reterr, -EINVAL,
-			"cannot bind %s: socket type %d is neither datagram nor packet", bind->path,
-			bind->type);
+			"cannot bind %s: socket type %d is neither datagram, packet nor stream",
+			bind->path, bind->type);
 	if ((bind->mode & ~0777u) != 0)
 		return belay__fail(reterr, -EINVAL,
 			"cannot bind %s with mode %#o: a mode is at most 0777", bind->path,

@@ -18,7 +18,7 @@
 
 struct belay__bind {
 	const char *path;
-	int type;              /* SOCK_DGRAM or SOCK_SEQPACKET */
+	int type;              /* SOCK_DGRAM, SOCK_SEQPACKET or SOCK_STREAM */
 	unsigned mode;         /* 0600 ... */
 	uint32_t rcvbuf_bytes; /* 0: the kernel's default */
 	bool lock;             /* hold `<path>.lock`, which covers the siblings of the socket too */
@@ -37,7 +37,8 @@ struct belay__bound {
 	char path[BELAY__SOCKET_PATH_SIZE];
 };
 
-/* Binds as above. SOCK_SEQPACKET sockets also listen, with SO_PASSPIDFD where the kernel has it. 0
+/* Binds as above. All but datagram sockets also listen, SOCK_SEQPACKET with SO_PASSPIDFD where the
+ * kernel has it. 0
  * and *ret_bound, or a negative errno with a sentence: -EADDRINUSE (another observer, or something
  * that is no socket, is there), -EPERM, -EINVAL, -ELOOP (directory), -EAGAIN (the path changed
  * while it was probed), others from the system. */

@@ -126,21 +126,26 @@ static void rights_are_refused_where_the_kernel_can(void **state)
 	(void)close(sender);
 }
 
-static void a_packet_socket_listens(void **state)
+static void packet_and_stream_sockets_listen(void **state)
 {
+	static const int types[] = { SOCK_SEQPACKET, SOCK_STREAM };
 	struct test_place *f = *state;
-	struct belay__bound bound;
-	int listening = 0;
-	socklen_t len = sizeof(listening);
 
-	f->bind.type = SOCK_SEQPACKET;
 	f->bind.lock = false;
-	test_bind(&f->bind, &bound);
-	assert_int_equal(getsockopt(bound.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len), 0);
-	assert_int_equal(listening, 1);
-	assert_int_equal(bound.lock_fd, -EBADF);
-	refuse(&f->bind, -EADDRINUSE);
-	belay__unbind(&bound);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		struct belay__bound bound;
+		int listening = 0;
+		socklen_t len = sizeof(listening);
+
+		f->bind.type = types[i];
+		test_bind(&f->bind, &bound);
+		assert_int_equal(getsockopt(bound.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len),
+			0);
+		assert_int_equal(listening, 1);
+		assert_int_equal(bound.lock_fd, -EBADF);
+		refuse(&f->bind, -EADDRINUSE);
+		belay__unbind(&bound);
+	}
 }
 
 static void a_second_observer_is_refused_with_and_without_lock(void **state)
@@ -347,7 +352,7 @@ static void only_sensible_requests_are_tried(void **state)
 	f->bind.mode = 04600;
 	refuse(&f->bind, -EINVAL);
 	f->bind.mode = 0600;
-	f->bind.type = SOCK_STREAM;
+	f->bind.type = SOCK_RAW;
 	refuse(&f->bind, -EINVAL);
 	assert_false(exists(f->path));
 }
@@ -482,7 +487,7 @@ int main(void)
 		TEST(a_bound_socket_is_what_was_asked_for),
 		TEST(a_bound_socket_does_not_block_and_asks_for_credentials),
 		TEST(rights_are_refused_where_the_kernel_can),
-		TEST(a_packet_socket_listens),
+		TEST(packet_and_stream_sockets_listen),
 		TEST(a_second_observer_is_refused_with_and_without_lock),
 		TEST(the_lock_alone_keeps_others_out_and_stays_on_disk),
 		TEST(a_socket_without_owner_is_replaced),
