@@ -78,6 +78,9 @@ enum belay_event_kind {
 	BELAY_EVENT_MISSING,        /* fewer processes of a rule beat than are expected */
 	BELAY_EVENT_EVICTED,        /* forgotten to make room for another */
 	BELAY_EVENT_LATE, /* the observer itself did not run for `late_ns`: everyone was credited */
+	BELAY_EVENT_MASS_STALL,      /* many processes of one rule and user went silent at once */
+	BELAY_EVENT_MASS_STALL_OVER, /* few enough of them are silent again */
+	BELAY_EVENT_COMPLETE,        /* of a rule that was MISSING as many beat as are expected */
 };
 
 enum belay_end {
@@ -107,7 +110,8 @@ struct belay_event {
 	uint64_t late_ns;       /* STALL: noticed so long after the deadline; LATE: not looking */
 	uint64_t pid_namespace; /* of the sender, in conflicts: its inode; 0: unknown */
 	uint64_t observer_pid_namespace; /* NAMESPACE_CONFLICT: the one that it should have been */
-	uint32_t expected, beating;      /* MISSING: how many are expected, how many there are */
+	uint32_t expected, beating;      /* MISSING, COMPLETE: how many are expected, how many there
+					    are; MASS_STALL: how many there are, how many are silent */
 	struct belay_decode_error decode;
 	int code; /* IO: negative errno; END: exit status or signal */
 	enum belay_end end;

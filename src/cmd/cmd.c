@@ -97,7 +97,7 @@ int belay__command_parse(const struct belay__command *command, void *options, in
 	const struct belay__option *help = belay__option_find(command->options,
 		command->option_count, "help", 4);
 	char sentence[128];
-	struct belay_error error;
+	struct belay_error error = { 0 };
 	int words = belay__options_parse(command->options, command->option_count, options, argc,
 		argv, seen, &error);
 

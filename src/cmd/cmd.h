@@ -21,6 +21,7 @@ enum belay__exit {
 	BELAY__EXIT_USAGE = 2,       /* the command line is wrong */
 	BELAY__EXIT_NOT_RUNNING = 3, /* status NAME: known, but nobody of that name beats */
 	BELAY__EXIT_UNKNOWN = 4,     /* status NAME: nobody of that name is known */
+	BELAY__EXIT_NO_INPUT = 66,   /* a file that was named cannot be read */
 	BELAY__EXIT_ABSENT = 69,     /* no observer answers */
 	BELAY__EXIT_PROTOCOL = 76,   /* the observer's answer cannot be understood */
 	BELAY__EXIT_PERMISSION = 77, /* the observer, or the system, does not allow it */

@@ -101,8 +101,9 @@ static void the_front_page_lists_every_command(void **state)
 static void every_exit_code_is_in_its_page(void **state)
 {
 	static const enum belay__exit exits[] = { BELAY__EXIT_OK, BELAY__EXIT_FAILED,
-		BELAY__EXIT_USAGE, BELAY__EXIT_NOT_RUNNING, BELAY__EXIT_UNKNOWN, BELAY__EXIT_ABSENT,
-		BELAY__EXIT_PROTOCOL, BELAY__EXIT_PERMISSION };
+		BELAY__EXIT_USAGE, BELAY__EXIT_NOT_RUNNING, BELAY__EXIT_UNKNOWN,
+		BELAY__EXIT_NO_INPUT, BELAY__EXIT_ABSENT, BELAY__EXIT_PROTOCOL,
+		BELAY__EXIT_PERMISSION };
 	char wanted[64];
 	(void)state;
 

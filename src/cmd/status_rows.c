@@ -72,6 +72,7 @@ static void explain(const struct belay__json *object, struct belay__status_row *
 {
 	uint64_t beating, expected, ago_ns;
 	struct belay__text text;
+	char until[40];
 
 	belay__text_init(&text, row->why, sizeof(row->why));
 	if (row->state == BELAY__STATE_ENDED) {
@@ -87,8 +88,9 @@ static void explain(const struct belay__json *object, struct belay__status_row *
 		if (beating != BELAY__NOT_TOLD && expected != BELAY__NOT_TOLD)
 			belay__text_addf(&text, "%llu of %llu beat", (unsigned long long)beating,
 				(unsigned long long)expected);
-	} else {
-		(void)belay__json_member_text(object, "verdict", row->why, sizeof(row->why));
+	} else if (!belay__json_member_text(object, "verdict", row->why, sizeof(row->why)) &&
+		belay__json_member_text(object, "paused_until", until, sizeof(until))) {
+		belay__text_addf(&text, "paused until %s", until);
 	}
 }
 

@@ -27,7 +27,7 @@ struct belay__status_row {
 	enum belay__state state;
 	char state_word[16];
 	char name[BELAY__NAME_MAX + 24];
-	char why[64];       /* the verdict; how it ended; how many are missing */
+	char why[64]; /* the verdict; until when it is paused; how it ended; how many are missing */
 	char evidence[256]; /* "" mostly */
 	uint64_t pid, beats, progress;
 	uint64_t watched_ns, silent_ns, threshold_ns;

@@ -44,7 +44,10 @@
 	"{\"name\":\"job\",\"pid\":53,\"state\":\"ended\",\"end\":\"killed\",\"code\":11,\"ended_" \
 	"s\":1}\n"
 #define MISSING "{\"name\":\"web\",\"state\":\"missing\",\"expected\":3,\"beating\":1}\n"
-#define LATER   "{\"name\":\"new\",\"pid\":54,\"state\":\"hibernating\"}\n"
+#define PAUSED                                                                                     \
+	"{\"name\":\"db\",\"pid\":55,\"state\":\"healthy\",\"verdict\":null,\"silent_s\":3,"       \
+	"\"threshold_s\":5,\"paused_until\":\"2026-01-02T03:04:05.678Z\"}\n"
+#define LATER "{\"name\":\"new\",\"pid\":54,\"state\":\"hibernating\"}\n"
 
 static struct test_door door;
 static struct test_run run;
@@ -101,6 +104,7 @@ static void states_are_explained(void **state)
 		{ EXITED, "exited 3, 12s ago\n" },
 		{ KILLED, "killed by SIGSEGV (11), 1.0s ago\n" },
 		{ MISSING, "1 of 3 beat\n" },
+		{ PAUSED, "5.0s       paused until 2026-01-02T03:04:05.678Z\n" },
 		{ LATER, "new   hibernating  54 " },
 	};
 	(void)state;

@@ -20,7 +20,8 @@
 struct loading {
 	struct belay__observe_config config;
 	struct belay__config_sources sources;
-	bool seen[64];
+	bool seen[BELAY__OPTIONS_MAX];
+	struct belay__observe_options flags; /* the command line alone */
 };
 
 void belay__config_note(struct belay__config_sources *sources, size_t index, const char *from)
@@ -212,10 +213,24 @@ static void note_flags(struct loading *loading)
 	}
 }
 
+/* What is done about silences and ends, of the observer and of each rule. */
+static int check_actions(struct loading *loading, struct belay_error *reterr)
+{
+	const struct belay__observe_config *config = &loading->config;
+	int r = belay__doing_check(&loading->config.options, reterr);
+
+	for (uint32_t i = 0; i < config->rule_count && r >= 0; i++) {
+		r = belay__rule_check(&config->rules[i], reterr);
+		if (r < 0)
+			return belay__wrap(reterr, r, "[process %s] (%s)", config->rules[i].name,
+				loading->sources.rule_from[i]);
+	}
+	return r;
+}
+
 static int load(struct loading *loading, const char *system_dir, const char *user_dir, int argc,
 	char *const *argv, struct belay_error *reterr)
 {
-	struct belay__observe_options flags;
 	const char *only = getenv("BELAY_CONFIG");
 	int r;
 
@@ -224,12 +239,12 @@ static int load(struct loading *loading, const char *system_dir, const char *use
 		belay__config_note(&loading->sources, i, "default");
 
 	/* Once to learn which files to read, and again below, above all else. */
-	belay__observe_defaults(&flags);
-	r = read_flags(argc, argv, &flags, NULL, reterr);
+	belay__observe_defaults(&loading->flags);
+	r = read_flags(argc, argv, &loading->flags, NULL, reterr);
 	if (r < 0)
 		return r;
-	if (flags.config[0] != '\0')
-		only = flags.config;
+	if (loading->flags.config[0] != '\0')
+		only = loading->flags.config;
 
 	r = read_files(only == NULL ? "" : only, system_dir, user_dir, loading, reterr);
 	if (r >= 0)
@@ -240,7 +255,8 @@ static int load(struct loading *loading, const char *system_dir, const char *use
 		return r;
 	note_flags(loading);
 	loading->sources.socket_given = loading->config.options.socket[0] != '\0';
-	return belay__observe_options_check(&loading->config.options, reterr);
+	r = belay__observe_options_check(&loading->config.options, reterr);
+	return r < 0 ? r : check_actions(loading, reterr);
 }
 
 int belay__config_load_from(const char *system_dir, const char *user_dir, int argc, char **argv,

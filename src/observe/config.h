@@ -15,10 +15,12 @@
 #include "observe/options.h"
 
 #define BELAY__CONFIG_FILES_MAX 64
+#define BELAY__OPTIONS_MAX      96
 
 /* Where values came from: one entry per row of belay__observe_table. */
 struct belay__config_sources {
-	char from[64][128]; /* "default", "/etc/belay/belay.conf:12", "BELAY_SOCKET", "--socket" */
+	char from[BELAY__OPTIONS_MAX]
+		 [128]; /* "default", "/etc/belay/belay.conf:12", "BELAY_SOCKET", "--socket" */
 	char rule_from[BELAY__RULES_MAX][128];    /* where the section of each rule begins first */
 	char files[BELAY__CONFIG_FILES_MAX][256]; /* that were read */
 	unsigned file_count;

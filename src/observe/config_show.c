@@ -69,11 +69,20 @@ static void add_line(const char *key, const char *value, const char *from, struc
 	belay__text_add(text, "\n");
 }
 
+/* The variable for commands behind ENTRY, NULL at first and at the end: the one list that the
+ * observer's options have. */
+static const char *next_entry(const struct belay__observe_options *options, const char *entry)
+{
+	entry = entry == NULL ? options->recovery_env : entry + strlen(entry) + 1;
+	return entry < options->recovery_env + options->recovery_env_len ? entry : NULL;
+}
+
 /* What is written is a configuration file itself. */
 static void show_text(const struct belay__observe_config *config,
 	const struct belay__config_sources *sources, struct belay__text *text)
 {
 	char value[BELAY__PATH_SIZE];
+	const struct belay__observe_options *options = &config->options;
 
 	for (unsigned i = 0; i < sources->file_count; i++) {
 		belay__text_add(text, "; read: ");
@@ -81,11 +90,18 @@ static void show_text(const struct belay__observe_config *config,
 		belay__text_add(text, "\n");
 	}
 	belay__text_add(text, "[observe]\n");
-	for (size_t i = 0; i < belay__observe_table_count; i++)
-		if (is_shown(i))
-			add_line(belay__observe_table[i].name,
-				value_of(&belay__observe_table[i], &config->options, false, value),
-				sources->from[i], text);
+	for (size_t i = 0; i < belay__observe_table_count; i++) {
+		const struct belay__option *row = &belay__observe_table[i];
+
+		if (!is_shown(i))
+			continue;
+		if (row->kind != BELAY__OPTION_LIST)
+			add_line(row->name, value_of(row, options, false, value), sources->from[i],
+				text);
+		for (const char *entry = NULL;
+			row->kind == BELAY__OPTION_LIST && (entry = next_entry(options, entry));)
+			add_line(row->name, entry, sources->from[i], text);
+	}
 
 	for (uint32_t k = 0; k < config->rule_count; k++) {
 		belay__text_addf(text, "\n[process %s] ; %s\n", config->rules[k].name,
@@ -114,6 +130,15 @@ static void add_json_value(struct belay__json_writer *json, const char *key,
 	}
 }
 
+static void add_json_entries(struct belay__json_writer *json,
+	const struct belay__observe_options *options)
+{
+	belay__json_array(json, "value");
+	for (const char *entry = NULL; (entry = next_entry(options, entry)) != NULL;)
+		belay__json_string(json, NULL, entry);
+	belay__json_end_array(json);
+}
+
 static void show_json(const struct belay__observe_config *config,
 	const struct belay__config_sources *sources, struct belay__text *text)
 {
@@ -134,8 +159,11 @@ static void show_json(const struct belay__observe_config *config,
 		if (!is_shown(i))
 			continue;
 		belay__json_object(&json, row->name);
-		add_json_value(&json, "value", row, &config->options,
-			value_of(row, &config->options, false, value));
+		if (row->kind == BELAY__OPTION_LIST)
+			add_json_entries(&json, &config->options);
+		else
+			add_json_value(&json, "value", row, &config->options,
+				value_of(row, &config->options, false, value));
 		belay__json_string(&json, "from", sources->from[i]);
 		belay__json_end_object(&json);
 	}

@@ -80,6 +80,10 @@ static void on_evict(void *data, uint32_t slot)
 	observer->evicted.uid = record->uid;
 	observer->evicted.start_ticks = victim->start_ticks;
 	memcpy(observer->evicted.name, record->name, sizeof(record->name));
+	/* Its record is about to be another's: what it counted is added when it is told. */
+	belay__totals_hold(observer->totals);
+	observer->evicted.counted = (struct belay__total){ .beats = record->beats,
+		.stalls = record->stalls };
 	belay__forget(observer, slot);
 }
 
@@ -95,6 +99,7 @@ static void make_record(struct belay_observer *observer, uint32_t at, uint32_t u
 	record->inner_pid = (uint32_t)identity->inner_pid;
 	record->first_realtime_ns = belay__clock_ns(CLOCK_REALTIME);
 	record->paid_ns = observer->arrived_after_ns;
+	observer->watches[slot->record].recovered_ns = 0;
 	belay__name_at_contact(observer, at);
 	if (identity->pidfd >= 0)
 		belay__watch_take(observer, slot->record, TAKE_FD(identity->pidfd));
@@ -279,10 +284,14 @@ static bool accept_known(struct belay_observer *observer, const struct belay_fra
 	switch (belay__track(&observer->table, &observer->tracked, frame, &sender, known->list,
 		observer->now_ns, on_evict, observer, &slot)) {
 	case BELAY__TRACK_INSERTED:
+		belay__crowd_heard(observer, known->record);
+		__attribute__((fallthrough));
 	case BELAY__TRACK_REFRESHED:
 		observer->counts[BELAY__COUNT_STALLS_ANSWERED] += questioned;
 		return report_beat(observer, frame, slot, old_status, old_ns, false);
 	case BELAY__TRACK_RECOVERED:
+		observer->watches[known->record].recovered_ns = observer->now_ns;
+		belay__crowd_heard(observer, known->record);
 		return report_beat(observer, frame, slot, old_status, old_ns, true);
 	case BELAY__TRACK_ORIGIN_CONFLICT:
 		return conflict(observer, BELAY_EVENT_ORIGIN_CONFLICT, slot, &sender);
@@ -318,6 +327,23 @@ void belay__forget(struct belay_observer *observer, uint32_t slot)
 
 void belay__remove(struct belay_observer *observer, uint32_t slot)
 {
+	uint32_t number = observer->table.slots[slot].record;
+	struct belay__total gone = { .name = "" };
+
+	if (number != BELAY__NO_RECORD && observer->totals != NULL) {
+		const struct belay__record *record = &observer->table.records[number];
+
+		gone.beats = record->beats;
+		gone.stalls = record->stalls;
+		gone.uid = record->uid;
+		memcpy(gone.name, record->name, sizeof(gone.name));
+	}
+	/* First from here, then to there: a reader may miss it for a moment, but never sees it
+	 * twice. */
+	belay__totals_hold(observer->totals);
 	belay__forget(observer, slot);
 	belay__table_remove(&observer->table, slot);
+	if (number != BELAY__NO_RECORD)
+		belay__totals_add(observer->totals, gone.name, gone.uid, &gone);
+	belay__totals_release(observer->totals);
 }

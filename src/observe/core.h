@@ -16,10 +16,13 @@
 #include "loop/loop.h"
 #include "observe/bucket.h"
 #include "observe/counters.h"
+#include "observe/crowds.h"
 #include "observe/door.h"
 #include "observe/names.h"
 #include "observe/options.h"
+#include "observe/pauses.h"
 #include "observe/table.h"
+#include "observe/totals.h"
 #include "observe/track.h"
 #include "observe/watch_clock.h"
 
@@ -58,6 +61,9 @@ struct belay__watch {
 	uint64_t tried_ns;  /* when its identity, incomplete, was last looked for */
 	uint64_t missed_ns,
 		noticed_ns; /* while questioned: the deadline, and when it was seen to have passed */
+	uint64_t recovered_ns;       /* when it was last heard after a stall; 0: never */
+	uint64_t put_off_ns;         /* its deadline, when a pause moved it */
+	struct belay__member member; /* of its crowd */
 };
 
 struct belay__second_look {
@@ -121,6 +127,7 @@ struct belay_observer {
 		uint32_t pid, uid;
 		uint64_t start_ticks;
 		char name[BELAY__NAME_SIZE];
+		struct belay__total counted;
 	} evicted;
 
 	/* ends */
@@ -134,11 +141,14 @@ struct belay_observer {
 	uint64_t rule_missing_due_ns[BELAY__RULES_MAX]; /* UINT64_MAX: nothing is missing, or it was told */
 	bool rule_missing_told[BELAY__RULES_MAX];
 	struct belay__timer expect_timer;
+	struct belay__crowds crowds;
+	struct belay__pauses pauses;
 
 	void *memory; /* of slots and records, when they are our own */
 	size_t memory_size;
 	struct belay__ordinals *ordinals;
 	struct belay__closer *closer;
+	struct belay__totals *totals; /* NULL: nobody asks what those who are gone had counted */
 
 	/* silences */
 	struct belay__prober prober;             /* ask NULL: the observer looks by itself */
@@ -168,6 +178,7 @@ struct belay_observer {
 	bool wait;  /* the next turn may wait */
 	bool again; /* the event at hand came first: what led to it is to be tried once more */
 	bool evicted_pending;
+	uint32_t crowd_news; /* how many crowds have something to tell */
 	uint32_t told_slot; /* the event at hand is its stall or (told_end) end, which is noted in the
 				table once the event was taken; BELAY__NO_SLOT: none */
 	bool told_end;

@@ -1,6 +1,8 @@
 /* The roles: started from our own program, given what they need, replaced when they die. */
 
+#include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "export/event_file.h"
+#include "export/generations.h"
 #include "ipc/channel.h"
 #include "observe/parent.h"
 #include "process/spawn.h"
@@ -22,14 +25,27 @@
 #define QUICK_DEATH_NS   BELAY__NS_PER_S
 #define RESTART_FIRST_NS (50 * BELAY__NS_PER_MS)
 #define RESTART_MOST_NS  BELAY__NS_PER_S
+#define END_PATIENCE_MS  500
 
 static const char *const role_names[BELAY__ROLE_COUNT] = {
 	[BELAY__ROLE_GATE] = "gate",
 	[BELAY__ROLE_PROBER] = "prober",
+	[BELAY__ROLE_RUNNER] = "runner",
+	[BELAY__ROLE_EXPORTER] = "exporter",
 };
 static const char *const role_arguments[BELAY__ROLE_COUNT] = {
 	[BELAY__ROLE_GATE] = "--role=gate",
 	[BELAY__ROLE_PROBER] = "--role=prober",
+	[BELAY__ROLE_RUNNER] = "--role=runner",
+	[BELAY__ROLE_EXPORTER] = "--role=exporter",
+};
+/* How the gate and each of the others are told of their channel to each other. */
+static const struct {
+	uint32_t to_gate, to_role;
+} joints[BELAY__ROLE_COUNT] = {
+	[BELAY__ROLE_PROBER] = { BELAY__MSG_PROBER, BELAY__MSG_PROBER },
+	[BELAY__ROLE_RUNNER] = { BELAY__MSG_RUNNER, BELAY__MSG_GATE },
+	[BELAY__ROLE_EXPORTER] = { BELAY__MSG_EXPORTER, BELAY__MSG_GATE },
 };
 
 static int send_to(const struct belay__crew_member *member, uint32_t type, const void *record,
@@ -57,52 +73,107 @@ void belay__crew_note(struct belay__parent *parent, const char *what, const char
 		belay__log(BELAY__LOG_NOTICE, "%s", text);
 }
 
+/* Whether a command may have to be run for anybody. */
+static bool runs_anything(const struct belay__observe_config *config)
+{
+	const struct belay__observe_options *options = &config->options;
+	struct belay__doing doing;
+
+	belay__doing_of(options, NULL, &doing);
+	if (doing.on_stall[0] != '\0' || doing.on_exit[0] != '\0' || options->alert[0] != '\0' ||
+		options->deadman[0] != '\0')
+		return true;
+	for (uint32_t i = 0; i < config->rule_count; i++) {
+		belay__doing_of(options, &config->rules[i], &doing);
+		if (doing.on_stall[0] != '\0' || doing.on_exit[0] != '\0')
+			return true;
+	}
+	return false;
+}
+
+bool belay__crew_wants(const struct belay__parent *parent, enum belay__role role)
+{
+	switch (role) {
+	case BELAY__ROLE_RUNNER:
+		return runs_anything(&parent->config);
+	case BELAY__ROLE_EXPORTER:
+		return parent->metrics.fd >= 0 || parent->metrics_tcp_fd >= 0 ||
+			parent->config.options.metrics_textfile[0] != '\0';
+	case BELAY__ROLE_GATE:
+	case BELAY__ROLE_PROBER:
+	case BELAY__ROLE_COUNT:
+		break;
+	}
+	return true;
+}
+
 static void send_roles(struct belay__parent *parent)
 {
 	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++) {
 		struct belay__msg_role role = { .pid = parent->crew[i].pid,
 			.restarts = parent->crew[i].restarts };
 
+		if (!belay__crew_wants(parent, (enum belay__role)i))
+			continue;
 		(void)snprintf(role.name, sizeof(role.name), "%s", role_names[i]);
 		(void)send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_ROLE, &role, sizeof(role),
 			-EBADF);
 	}
 }
 
-int belay__crew_configure(struct belay__parent *parent, bool reload)
+/* Sends options, rules and the word to go to MEMBER. */
+static int configure(const struct belay__crew_member *member, bool reload)
 {
-	const struct belay__crew_member *gate = &parent->crew[BELAY__ROLE_GATE];
+	struct belay__parent *parent = member->parent;
 	const struct belay__observe_config *config = &parent->config;
 	struct belay__msg_nothing nothing = { 0 };
 	struct belay__msg_go go = {
 		.progress_every_ns = parent->manager.watchdog_ns / 2,
 		.first_seq = reload ? 1 : belay__next_seq(parent),
-		.restarted = gate->restarts > 0,
+		.restarted = member->restarts > 0,
 		.reload = reload,
 	};
-	int r = send_to(gate, BELAY__MSG_OPTIONS, &config->options, sizeof(config->options), -EBADF);
+	int r = send_to(member, BELAY__MSG_OPTIONS, &config->options, sizeof(config->options),
+		-EBADF);
 
 	if (r == 0)
-		r = send_to(gate, BELAY__MSG_FORGET_RULES, &nothing, sizeof(nothing), -EBADF);
+		r = send_to(member, BELAY__MSG_FORGET_RULES, &nothing, sizeof(nothing), -EBADF);
 	for (uint32_t i = 0; i < config->rule_count && r == 0; i++)
-		r = send_to(gate, BELAY__MSG_RULE, &config->rules[i], sizeof(config->rules[i]),
+		r = send_to(member, BELAY__MSG_RULE, &config->rules[i], sizeof(config->rules[i]),
 			-EBADF);
-	if (r == 0)
+	if (r == 0 && member->role == BELAY__ROLE_GATE)
 		send_roles(parent);
-	return r == 0 ? send_to(gate, BELAY__MSG_GO, &go, sizeof(go), -EBADF) : r;
+	return r == 0 ? send_to(member, BELAY__MSG_GO, &go, sizeof(go), -EBADF) : r;
 }
 
-/* A fresh channel between gate and prober; either may be missing just now and gets its end when it
+void belay__crew_reload(struct belay__parent *parent)
+{
+	struct belay_error error;
+
+	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++) {
+		struct belay__crew_member *member = &parent->crew[i];
+
+		if (i == BELAY__ROLE_PROBER)
+			continue;
+		if (member->channel >= 0)
+			(void)configure(member, /* reload= */ true);
+		else if (member->restart.next == NULL && belay__crew_wants(parent, member->role) &&
+			belay__crew_start(parent, member->role, &error) < 0)
+			belay__log(BELAY__LOG_ERROR, "%s", error.text);
+	}
+}
+
+/* A fresh channel between the gate and ROLE; either may be missing just now and gets its end when it
  * is back. */
-static void join_prober(struct belay__parent *parent)
+static void join_gate(struct belay__parent *parent, enum belay__role role)
 {
 	int ends[2];
 
-	if (parent->crew[BELAY__ROLE_GATE].channel < 0 ||
-		parent->crew[BELAY__ROLE_PROBER].channel < 0 || belay__channel_pair(ends) < 0)
+	if (parent->crew[BELAY__ROLE_GATE].channel < 0 || parent->crew[role].channel < 0 ||
+		belay__channel_pair(ends) < 0)
 		return;
-	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_PROBER, ends[0]);
-	(void)send_fd(&parent->crew[BELAY__ROLE_PROBER], BELAY__MSG_PROBER, ends[1]);
+	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], joints[role].to_gate, ends[0]);
+	(void)send_fd(&parent->crew[role], joints[role].to_role, ends[1]);
 	belay__close(ends[0]);
 	belay__close(ends[1]);
 }
@@ -124,6 +195,7 @@ static int provision_gate(struct belay__parent *parent)
 		.directory_sync_failed = parent->beats.directory_sync_failed,
 	};
 	_cleanup_close_ int events = belay__open_events(parent);
+	_cleanup_close_ int export = belay__open_export(parent);
 	int r;
 
 	memcpy(beats.path, parent->config.options.socket, sizeof(beats.path));
@@ -134,10 +206,72 @@ static int provision_gate(struct belay__parent *parent)
 		r = send_fd(gate, BELAY__MSG_STATE, parent->state_fd);
 	if (r == 0)
 		r = send_fd(gate, BELAY__MSG_EVENTS, events);
+	if (r == 0)
+		r = send_fd(gate, BELAY__MSG_EXPORT_FILE, export);
+	if (r == 0)
+		r = send_fd(gate, BELAY__MSG_TOTALS, parent->totals_fd);
+	for (uint32_t i = 0; i < parent->pause_count && r == 0; i++)
+		r = send_to(gate, BELAY__MSG_PAUSE, &parent->pauses[i], sizeof(parent->pauses[i]),
+			-EBADF);
 	if (r < 0)
 		return r;
-	join_prober(parent);
-	return belay__crew_configure(parent, /* reload= */ false);
+	for (unsigned role = BELAY__ROLE_PROBER; role < BELAY__ROLE_COUNT; role++)
+		join_gate(parent, (enum belay__role)role);
+	return configure(gate, /* reload= */ false);
+}
+
+static int provision_runner(struct belay__parent *parent)
+{
+	const struct belay__crew_member *runner = &parent->crew[BELAY__ROLE_RUNNER];
+	_cleanup_close_ int state = belay__open_state_view(parent);
+	_cleanup_close_ int journal = belay__open_journal(parent);
+	int r = send_fd(runner, BELAY__MSG_STATE, state);
+
+	if (r == 0)
+		r = send_fd(runner, BELAY__MSG_JOURNAL, journal);
+	if (r < 0)
+		return r;
+	join_gate(parent, BELAY__ROLE_RUNNER);
+	return configure(runner, /* reload= */ false);
+}
+
+static int provision_exporter(struct belay__parent *parent)
+{
+	const struct belay__crew_member *exporter = &parent->crew[BELAY__ROLE_EXPORTER];
+	_cleanup_close_ int state = belay__open_state_view(parent);
+	int r = send_fd(exporter, BELAY__MSG_STATE, state);
+
+	if (r == 0)
+		r = send_fd(exporter, BELAY__MSG_TOTALS, parent->totals_fd);
+	if (r == 0)
+		r = send_fd(exporter, BELAY__MSG_METRICS_UNIX, parent->metrics.fd);
+	if (r == 0)
+		r = send_fd(exporter, BELAY__MSG_METRICS_TCP, parent->metrics_tcp_fd);
+	if (r == 0 && parent->has_token)
+		r = send_to(exporter, BELAY__MSG_TOKEN, &parent->token, sizeof(parent->token),
+			-EBADF);
+	if (r < 0)
+		return r;
+	join_gate(parent, BELAY__ROLE_EXPORTER);
+	return configure(exporter, /* reload= */ false);
+}
+
+static int provision(struct belay__parent *parent, enum belay__role role)
+{
+	switch (role) {
+	case BELAY__ROLE_GATE:
+		return provision_gate(parent);
+	case BELAY__ROLE_RUNNER:
+		return provision_runner(parent);
+	case BELAY__ROLE_EXPORTER:
+		return provision_exporter(parent);
+	case BELAY__ROLE_PROBER:
+		join_gate(parent, role);
+		break;
+	case BELAY__ROLE_COUNT:
+		break;
+	}
+	return 0;
 }
 
 /* --- what the gate says --- */
@@ -172,10 +306,55 @@ static int on_rotate(void *data, const void *record, int fd_consume)
 	return 0;
 }
 
+/* The generations of the original's file are moved step by step; what is left undone, the gate asks
+ * for again with its next event. */
+static int on_rotate_export(void *data, const void *record, int fd_consume)
+{
+	struct belay__parent *parent = data;
+	struct belay_error error;
+	_cleanup_close_ int fd = belay__generations_rotate(parent->config.options.export_file,
+		&parent->export_rotation, UINT64_MAX, &error);
+
+	(void)record;
+	(void)fd_consume;
+	if (fd < 0)
+		belay__log(BELAY__LOG_WARNING, "%s", error.text);
+	else
+		(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EXPORT_FILE, fd);
+	return 0;
+}
+
+/* The gate was asked for a pause, or for its end; a new gate will be told. */
+static int on_pause(void *data, const void *record, int fd_consume)
+{
+	const struct belay__msg_pause *pause = record;
+	struct belay__parent *parent = data;
+	uint32_t i = 0;
+
+	(void)fd_consume;
+	while (i < parent->pause_count &&
+		strncmp(parent->pauses[i].pattern, pause->pattern, sizeof(pause->pattern)) != 0)
+		i++;
+	if (pause->until_realtime_ns == 0) {
+		if (i < parent->pause_count)
+			parent->pauses[i] = parent->pauses[--parent->pause_count];
+		return 0;
+	}
+	if (i == BELAY__PAUSES_MAX)
+		return 0; /* the gate keeps no more, either */
+	parent->pauses[i] = *pause;
+	if (i == parent->pause_count)
+		parent->pause_count++;
+	return 0;
+}
+
 static const struct belay__message_rule gate_rules[] = {
 	{ BELAY__MSG_READY, sizeof(struct belay__msg_ready), BELAY__WITHOUT_FD, on_ready },
 	{ BELAY__MSG_PROGRESS, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_progress },
 	{ BELAY__MSG_ROTATE, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_rotate },
+	{ BELAY__MSG_ROTATE_EXPORT, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD,
+		on_rotate_export },
+	{ BELAY__MSG_PAUSE, sizeof(struct belay__msg_pause), BELAY__WITHOUT_FD, on_pause },
 };
 
 static void on_channel(struct belay__io *io, uint32_t events)
@@ -295,6 +474,7 @@ int belay__crew_start(struct belay__parent *parent, enum belay__role role,
 	struct belay__child child;
 	int ends[2], r;
 
+	assert((unsigned)role < BELAY__ROLE_COUNT);
 	r = belay__channel_pair(ends);
 	if (r < 0)
 		return belay__fail(reterr, r, "cannot start the %s: %s", role_names[role],
@@ -315,18 +495,20 @@ int belay__crew_start(struct belay__parent *parent, enum belay__role role,
 	if (r == 0)
 		r = belay__io_add(parent->loop, &member->channel_io, member->channel, EPOLLIN,
 			on_channel, member);
-	if (r == 0 && role == BELAY__ROLE_GATE)
-		r = provision_gate(parent);
+	if (r == 0)
+		r = provision(parent, role);
 	if (r < 0) {
 		/* Its pidfd is watched: it is reaped and tried again like one that died. */
 		(void)belay__signal(member->pidfd, SIGKILL);
 		return belay__fail(reterr, r, "cannot start the %s: %s", role_names[role],
 			strerror(-r));
 	}
-	if (role == BELAY__ROLE_PROBER) {
+	if (role != BELAY__ROLE_GATE) {
+		char text[64];
+
+		(void)snprintf(text, sizeof(text), "the %s was replaced", role_names[role]);
 		if (member->restarts > 0)
-			belay__crew_note(parent, "role-restarted", "the prober was replaced");
-		join_prober(parent);
+			belay__crew_note(parent, "role-restarted", text);
 		send_roles(parent);
 	}
 	return 0;
@@ -341,18 +523,33 @@ void belay__crew_stop(struct belay__parent *parent)
 		belay__parent_ended(parent);
 }
 
+/* A role ends when its channel does, even one that no signal reaches; nobody is left behind. Those
+ * that write files get a moment for it. */
+static void close_channels(struct belay__parent *parent)
+{
+	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++) {
+		struct belay__crew_member *member = &parent->crew[i];
+
+		belay__timer_clear(&member->restart);
+		belay__io_remove(&member->channel_io);
+		member->channel = belay__close(member->channel);
+	}
+	for (unsigned i = BELAY__ROLE_RUNNER; i < BELAY__ROLE_COUNT; i++) {
+		struct pollfd exit = { .fd = parent->crew[i].pidfd, .events = POLLIN };
+
+		if (exit.fd >= 0)
+			(void)poll(&exit, 1, END_PATIENCE_MS);
+	}
+}
+
 void belay__crew_done(struct belay__parent *parent)
 {
+	close_channels(parent);
 	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++) {
 		struct belay__crew_member *member = &parent->crew[i];
 		siginfo_t info;
 		int status;
 
-		belay__timer_clear(&member->restart);
-		/* A role ends when its channel does, even one that no signal reaches; nobody is
-		 * left behind. */
-		belay__io_remove(&member->channel_io);
-		member->channel = belay__close(member->channel);
 		if (member->pidfd >= 0 && belay__reap(member->pidfd, &status) == 0) {
 			(void)belay__signal(member->pidfd, SIGKILL);
 			(void)waitid(P_PIDFD, (id_t)member->pidfd, &info, WEXITED);

@@ -32,7 +32,7 @@ int belay__door_new(struct belay_observer *observer, struct belay__door **ret_do
 	return 0;
 }
 
-static void hang_up(struct belay__client *client)
+void belay__door_hang_up(struct belay__client *client)
 {
 	belay__io_remove(&client->io);
 	client->door->connected -= client->fd >= 0;
@@ -46,8 +46,9 @@ struct belay__door *belay__door_free(struct belay__door *door)
 	if (door == NULL)
 		return NULL;
 	for (unsigned i = 0; i < BELAY__DOOR_CLIENTS_MAX; i++)
-		hang_up(&door->clients[i]);
+		belay__door_hang_up(&door->clients[i]);
 	belay__timer_clear(&door->resume);
+	belay__timer_clear(&door->waits);
 	for (unsigned i = 0; i < door->listen_count; i++) {
 		belay__io_remove(&door->listen_io[i]);
 		belay__close(door->listen_fds[i]);
@@ -88,7 +89,7 @@ static struct belay__client *place(struct belay__door *door)
 		if (rather(&door->clients[i], oldest))
 			oldest = &door->clients[i];
 	}
-	hang_up(oldest);
+	belay__door_hang_up(oldest);
 	return oldest;
 }
 
@@ -192,10 +193,10 @@ int belay__door_send(struct belay__client *client, enum belay__hello_part part, 
 	return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
-static void send_done(struct belay__client *client, int code, const char *sentence)
+void belay__door_done(struct belay__client *client, int code, const char *sentence)
 {
 	if (belay__door_send(client, BELAY__HELLO_DONE, code, sentence, strlen(sentence)) < 0)
-		hang_up(client);
+		belay__door_hang_up(client);
 }
 
 static void answer_once(struct belay__client *client,
@@ -210,9 +211,9 @@ static void answer_once(struct belay__client *client,
 	write(door, &text);
 	r = belay__door_send(client, BELAY__HELLO_LINES, 0, text.chars, text.len);
 	if (r < 0)
-		hang_up(client);
+		belay__door_hang_up(client);
 	else
-		send_done(client, 0, "");
+		belay__door_done(client, 0, "");
 }
 
 static void answer_ping(struct belay__door *door, struct belay__text *text)
@@ -265,7 +266,7 @@ static void continue_status(struct belay__client *client)
 	if (r == -EAGAIN)
 		wait_for_reader(client);
 	else if (r < 0)
-		hang_up(client);
+		belay__door_hang_up(client);
 }
 
 static void start_status(struct belay__client *client, const struct belay__hello *hello,
@@ -283,7 +284,7 @@ static void start_status(struct belay__client *client, const struct belay__hello
 static void start_following(struct belay__client *client)
 {
 	if (!client->door->host.publishes)
-		send_done(client, -ENOTSUP, "this observer does not publish its events");
+		belay__door_done(client, -ENOTSUP, "this observer does not publish its events");
 	else
 		client->task = BELAY__CLIENT_FOLLOWS;
 }
@@ -295,7 +296,7 @@ static bool beat(struct belay__client *client, const struct belay__hello *hello,
 	int code = 0;
 	bool told = belay__door_beat(client->door, hello, from, &code, &sentence);
 
-	send_done(client, code, sentence);
+	belay__door_done(client, code, sentence);
 	return told;
 }
 
@@ -305,6 +306,9 @@ static bool dispatch(struct belay__client *client, const struct belay__hello *he
 {
 	struct belay__door *door = client->door;
 
+	/* Who asks again waits no longer for what it asked before. */
+	if (client->task == BELAY__CLIENT_WAITS)
+		client->task = BELAY__CLIENT_IDLE;
 	switch ((enum belay__hello_type)hello->type) {
 	case BELAY__HELLO_WITHIN:
 		return belay__door_within(door, hello, from);
@@ -327,13 +331,19 @@ static bool dispatch(struct belay__client *client, const struct belay__hello *he
 	case BELAY__HELLO_SELF:
 		answer_once(client, belay__door_self);
 		return false;
+	case BELAY__HELLO_PAUSE:
+	case BELAY__HELLO_RESUME:
+	case BELAY__HELLO_ACT:
+	case BELAY__HELLO_ALERT_TEST:
+		belay__door_order(client, hello, from->uid);
+		return false;
 	}
 	door->observer->counts[BELAY__COUNT_DOOR_REFUSED]++;
-	send_done(client, -EOPNOTSUPP, "this observer does not know that request");
+	belay__door_done(client, -EOPNOTSUPP, "this observer does not know that request");
 	return false;
 }
 
-/* Root may look; what changes something about a process is said by its own user. */
+/* Root may look and give orders; what a process says of itself is said by its own user. */
 static bool may_ask(const struct belay_observer *observer, const struct belay__hello *hello,
 	const struct belay__packet_from *from)
 {
@@ -349,19 +359,20 @@ static bool acceptable(struct belay__client *client, const struct belay__hello *
 	struct belay_observer *observer = client->door->observer;
 
 	if (len == (ssize_t)sizeof(*hello) && hello->magic == BELAY__HELLO_MAGIC &&
-		hello->version == BELAY__HELLO_VERSION && hello->flags == 0 &&
+		hello->version == BELAY__HELLO_VERSION &&
+		(hello->flags & ~(hello->type == BELAY__HELLO_ACT ? BELAY__HELLO_DO : 0)) == 0 &&
 		hello->reserved == 0 && hello->name[sizeof(hello->name) - 1] == '\0' &&
 		may_ask(observer, hello, from))
 		return true;
 	observer->counts[BELAY__COUNT_DOOR_REFUSED]++;
 	if (len >= 4 && hello->magic == BELAY__HELLO_MAGIC && hello->version != BELAY__HELLO_VERSION)
-		send_done(client, -EPROTONOSUPPORT,
+		belay__door_done(client, -EPROTONOSUPPORT,
 			"this observer speaks another version of the door's protocol");
 	else if (from->uid != observer->own_uid)
-		send_done(client, -EPERM, "this observer belongs to another user");
+		belay__door_done(client, -EPERM, "this observer belongs to another user");
 	else
-		send_done(client, -EBADMSG, "that is no request");
-	hang_up(client);
+		belay__door_done(client, -EBADMSG, "that is no request");
+	belay__door_hang_up(client);
 	return false;
 }
 
@@ -381,7 +392,7 @@ static bool read_one(struct belay__client *client)
 	}
 	if (len <= 0) {
 		observer->counts[BELAY__COUNT_DOOR_REFUSED] += len < 0;
-		hang_up(client);
+		belay__door_hang_up(client);
 		return false;
 	}
 	client->active_ns = belay__loop_now_ns(observer->loop);
@@ -445,7 +456,7 @@ void belay__door_publish(struct belay__door *door, const char *line, size_t len)
 
 		if (client->fd >= 0 && client->task == BELAY__CLIENT_FOLLOWS &&
 			belay__door_send(client, BELAY__HELLO_LINES, 0, line, len) < 0)
-			hang_up(client);
+			belay__door_hang_up(client);
 	}
 }
 

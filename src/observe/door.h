@@ -25,6 +25,14 @@ struct belay__door_host {
 	void (*self)(void *data, struct belay__json_writer *json);
 	/* Whether somebody publishes events (belay__door_publish). */
 	bool publishes;
+	/* The user UID had the processes that PATTERN selects paused until UNTIL_REALTIME_NS, or (0)
+	 * not any longer. */
+	void (*paused)(void *data, const char *pattern, uint64_t until_realtime_ns, uint32_t uid);
+	/* Asks what would be done about the process in slot AT (REALLY: has it done), or for a test of
+	 * the alert command. 0: the answer comes by belay__door_planned(); -ENOTCONN: nobody is there
+	 * to ask just now; -ENOENT: there is nothing to test; or another negative errno. */
+	int (*plan)(void *data, uint32_t at, bool really, uint64_t request);
+	int (*test_alert)(void *data, uint64_t request);
 };
 
 /* A door of OBSERVER (borrowed, outlives it) without a socket. All its memory is allocated here. 0
@@ -52,5 +60,10 @@ bool belay__door_next(struct belay__door *door);
 /* Sends LINE (with its newline) to all who follow events; one that does not keep up is hung up
  * on. */
 void belay__door_publish(struct belay__door *door, const char *line, size_t len);
+/* The answer to REQUEST: CODE and LEN bytes of text, a JSON object without a newline, or a sentence
+ * when CODE is negative or an alert was tested. Whoever waits no longer is not missed. */
+void belay__door_planned(struct belay__door *door, uint64_t request, int code, const char *text,
+	size_t len);
+
 /* Whether anybody follows events. */
 bool belay__door_followed(const struct belay__door *door);

@@ -1,7 +1,5 @@
 /* What is told at the door: processes as JSON lines, counters, the observer itself. */
 
-#include <fnmatch.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,22 +10,6 @@
 #define ROW_MAX 1024
 /* How many places are looked at in a turn: a selection that means nobody must not hold up beats. */
 #define STEPS_PER_TURN 1024
-
-/* Whether a process called NAME under UID, with PID, is meant by SELECTION: empty, a pid, a glob,
- * or UID/glob. */
-static bool selected(const char *selection, const char *name, uint32_t uid, uint32_t pid)
-{
-	const char *slash = strchr(selection, '/');
-	uint64_t number;
-
-	if (selection[0] == '\0')
-		return true;
-	if (belay__parse_u64(selection, 1, UINT32_MAX, &number) == 0)
-		return pid == number;
-	if (slash != NULL)
-		return strtoul(selection, NULL, 10) == uid && fnmatch(slash + 1, name, 0) == 0;
-	return fnmatch(selection, name, 0) == 0;
-}
 
 static const char *state_of(const struct belay__slot *slot)
 {
@@ -66,6 +48,22 @@ static void add_stall(struct belay__json_writer *json, const struct belay_observ
 	}
 }
 
+static void add_pause(struct belay__json_writer *json, const struct belay_observer *observer,
+	const struct belay__record *record)
+{
+	uint64_t until_ns = belay__paused_until(observer, record->name, record->uid, record->pid);
+	char time[40];
+	struct belay__text text;
+
+	if (until_ns == 0) {
+		belay__json_null(json, "paused_until");
+		return;
+	}
+	belay__text_init(&text, time, sizeof(time));
+	belay__text_add_time(&text, until_ns);
+	belay__json_string(json, "paused_until", time);
+}
+
 static void add_process(struct belay__client *client, const struct belay__slot *slot,
 	const struct belay__record *record, struct belay__text *text)
 {
@@ -97,6 +95,7 @@ static void add_process(struct belay__client *client, const struct belay__slot *
 		belay__json_string(&json, "rule", observer->rules[record->rule - 1].name);
 	else
 		belay__json_null(&json, "rule");
+	add_pause(&json, observer, record);
 	belay__json_end_object(&json);
 	belay__text_add(text, "\n");
 }
@@ -149,7 +148,7 @@ static uint32_t add_row(struct belay__client *client, uint32_t cursor, struct be
 					       : BELAY__NO_SLOT;
 
 		if (at == BELAY__NO_SLOT || observer->table.slots[at].record != cursor ||
-			!selected(client->selection, record->name, record->uid, record->pid))
+			!belay__selects(client->selection, record->name, record->uid, record->pid))
 			return 0;
 		add_process(client, &observer->table.slots[at], record, text);
 		return 1;
@@ -158,7 +157,8 @@ static uint32_t add_row(struct belay__client *client, uint32_t cursor, struct be
 		const struct belay__departed *departed = &observer->departed[cursor - capacity];
 
 		if (departed->pid == 0 || departed->hidden ||
-			!selected(client->selection, departed->name, departed->uid, departed->pid))
+			!belay__selects(client->selection, departed->name, departed->uid,
+				departed->pid))
 			return 0;
 		add_departed(client, departed, text);
 		return 1;
@@ -166,7 +166,8 @@ static uint32_t add_row(struct belay__client *client, uint32_t cursor, struct be
 	cursor -= capacity + BELAY__DEPARTED_MAX;
 	if (observer->rule_beating[cursor] >= observer->rules[cursor].expect ||
 		!observer->rule_missing_told[cursor] ||
-		!selected(client->selection, observer->rules[cursor].name, observer->own_uid, 0))
+		!belay__selects(client->selection, observer->rules[cursor].name, observer->own_uid,
+			0))
 		return 0;
 	add_missing(observer, cursor, text);
 	return 1;

@@ -1,5 +1,5 @@
-/* door_internal.h - what the files of the door share: door.c keeps clients, door_requests.c acts,
- * door_answers.c tells */
+/* door_internal.h - what the files of the door share: door.c keeps clients, door_requests.c acts
+ * on what beats say, door_orders.c on what people want, door_answers.c tells */
 #pragma once
 
 #include "ipc/packet.h"
@@ -10,6 +10,7 @@ enum belay__client_task {
 	BELAY__CLIENT_IDLE,
 	BELAY__CLIENT_STATUS,  /* rows are being sent; `cursor` is the next */
 	BELAY__CLIENT_FOLLOWS, /* gets every event */
+	BELAY__CLIENT_WAITS,   /* for answers to requests of `first_request` and those behind it */
 };
 
 struct belay__client {
@@ -22,6 +23,9 @@ struct belay__client {
 	uint32_t cursor; /* STATUS: records, then departed ones, then rules */
 	uint32_t rows;   /* STATUS: given so far */
 	uint64_t active_ns;
+	uint64_t first_request, wait_until_ns; /* WAITS; CLOCK_MONOTONIC */
+	uint32_t requests, answered;
+	bool tests;   /* WAITS: its one request is a test of alerts */
 	uint32_t uid; /* who asks, for names */
 	char selection[BELAY__HELLO_NAME_SIZE];
 };
@@ -34,6 +38,8 @@ struct belay__door {
 	unsigned listen_count;
 	bool knocked;               /* since belay__door_let_in() */
 	struct belay__timer resume; /* listening, after descriptors ran out */
+	struct belay__timer waits;  /* the first client that waits has waited long enough */
+	uint64_t last_request;
 	struct belay__client clients[BELAY__DOOR_CLIENTS_MAX];
 	unsigned connected; /* clients with an fd */
 	unsigned next_client;
@@ -44,6 +50,13 @@ struct belay__door {
  * gone. */
 int belay__door_send(struct belay__client *client, enum belay__hello_part part, int code,
 	const char *text, size_t len);
+
+/* The last packet of an answer: CODE and a sentence. */
+void belay__door_done(struct belay__client *client, int code, const char *sentence);
+void belay__door_hang_up(struct belay__client *client);
+
+/* door_orders.c: acts on PAUSE, RESUME, ACT and ALERT_TEST, and answers. */
+void belay__door_order(struct belay__client *client, const struct belay__hello *hello, uint32_t uid);
 
 /* Acts on WITHIN, GOODBYE, BEAT. Returns whether the observer has an event for it; *ret_code is the
  * answer of a BEAT. */

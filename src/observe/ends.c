@@ -82,6 +82,9 @@ static void tell_status(struct belay_observer *observer, struct belay_event *eve
 	}
 	observer->counts[event->end == BELAY_END_EXITED ? BELAY__COUNT_ENDS_EXITED
 							: BELAY__COUNT_ENDS_KILLED]++;
+	if (event->end == BELAY_END_KILLED || event->code != 0)
+		belay__totals_add(observer->totals, observer->event_name, event->uid,
+			&(struct belay__total){ .crashes = 1 });
 }
 
 static void on_pending(struct belay__io *io, uint32_t events)

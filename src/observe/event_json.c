@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "observe/acting.h"
 
 const char *belay__event_refusal(const struct belay_event *event)
 {
@@ -29,6 +30,9 @@ const char *belay__event_refusal(const struct belay_event *event)
 	case BELAY_EVENT_MISSING:
 	case BELAY_EVENT_EVICTED:
 	case BELAY_EVENT_LATE:
+	case BELAY_EVENT_MASS_STALL:
+	case BELAY_EVENT_MASS_STALL_OVER:
+	case BELAY_EVENT_COMPLETE:
 		break;
 	}
 	return NULL;
@@ -71,9 +75,11 @@ static void write_process(struct belay__json_writer *json, const struct belay_ev
 {
 	if (event->name[0] != '\0')
 		belay__json_string(json, "name", event->name);
+	if (event->pid != 0 || event->kind == BELAY_EVENT_MASS_STALL ||
+		event->kind == BELAY_EVENT_MASS_STALL_OVER)
+		belay__json_u64(json, "uid", event->uid);
 	if (event->pid == 0)
 		return;
-	belay__json_u64(json, "uid", event->uid);
 	belay__json_u64(json, "pid", event->pid);
 	if (event->start_ticks != 0)
 		belay__json_u64(json, "start_ticks", event->start_ticks);
@@ -130,6 +136,12 @@ static void write_refusal(struct belay__json_writer *json, const struct belay_ev
 	}
 }
 
+static bool tells_numbers(enum belay_event_kind kind)
+{
+	return kind == BELAY_EVENT_MISSING || kind == BELAY_EVENT_COMPLETE ||
+		kind == BELAY_EVENT_MASS_STALL || kind == BELAY_EVENT_MASS_STALL_OVER;
+}
+
 void belay__event_write(const struct belay_event *event, uint64_t seq, uint64_t realtime_ns,
 	uint64_t count, struct belay__text *text)
 {
@@ -148,10 +160,61 @@ void belay__event_write(const struct belay_event *event, uint64_t seq, uint64_t 
 		write_end(&json, event);
 	else if (event->kind == BELAY_EVENT_LATE)
 		belay__json_seconds(&json, "late_s", event->late_ns);
-	else if (event->kind == BELAY_EVENT_MISSING) {
+	else if (tells_numbers(event->kind)) {
 		belay__json_u64(&json, "expected", event->expected);
 		belay__json_u64(&json, "beating", event->beating);
 	}
+	belay__json_end_object(&json);
+	belay__text_add(text, "\n");
+}
+
+/* How a command went. */
+static void write_run(struct belay__json_writer *json, const struct belay__msg_acted *acted)
+{
+	if (acted->child_pid != 0)
+		belay__json_u64(json, "child_pid", acted->child_pid);
+	if (acted->exit_code >= 0)
+		belay__json_i64(json, "exit_code", acted->exit_code);
+	if (acted->signal >= 0)
+		belay__json_i64(json, "signal", acted->signal);
+	if (acted->duration_ns > 0) {
+		belay__json_seconds(json, "duration_s", acted->duration_ns);
+		belay__json_u64(json, "stdout_bytes", acted->stdout_len);
+		belay__json_u64(json, "stderr_bytes", acted->stderr_len);
+	}
+	if (acted->truncated)
+		belay__json_bool(json, "truncated", true);
+	if (acted->as_root)
+		belay__json_bool(json, "as_root", true);
+}
+
+void belay__event_write_acted(const struct belay__msg_acted *acted, uint64_t seq,
+	uint64_t realtime_ns, struct belay__text *text)
+{
+	enum belay__acted outcome = (enum belay__acted)acted->outcome;
+	const char *event = belay__acted_event(outcome);
+	struct belay__json_writer json;
+
+	write_head(&json, text, seq, realtime_ns, belay__clock_ns(CLOCK_MONOTONIC), event);
+	if (acted->name[0] != '\0')
+		belay__json_string(&json, "name", acted->name);
+	belay__json_u64(&json, "uid", acted->uid);
+	belay__json_u64(&json, "pid", acted->pid);
+	if (acted->start_ticks != 0)
+		belay__json_u64(&json, "start_ticks", acted->start_ticks);
+	belay__json_string(&json, strcmp(event, "action") == 0 ? "outcome" : "reason",
+		belay__acted_word(outcome));
+	if (acted->step != 0)
+		belay__json_u64(&json, "step", acted->step);
+	if (acted->verdict[0] != '\0')
+		belay__json_string(&json, "verdict", acted->verdict);
+	write_run(&json, acted);
+	if (acted->seq != 0)
+		belay__json_u64(&json, "of_seq", acted->seq);
+	if (acted->wait_ns > 0)
+		belay__json_seconds(&json, "wait_s", acted->wait_ns);
+	if (acted->text[0] != '\0')
+		belay__json_string(&json, "text", acted->text);
 	belay__json_end_object(&json);
 	belay__text_add(text, "\n");
 }

@@ -7,6 +7,7 @@
 #include <belay/observer.h>
 
 #include "base/json.h"
+#include "observe/roles.h"
 
 /* Room for any event's line. */
 #define BELAY__EVENT_LINE_MAX 4096
@@ -22,6 +23,10 @@ const char *belay__event_refusal(const struct belay_event *event);
  * refusals of one reason the line stands for. */
 void belay__event_write(const struct belay_event *event, uint64_t seq, uint64_t realtime_ns,
 	uint64_t count, struct belay__text *text);
+
+/* Writes what the runner did ("action") or did not do ("withheld"); ACTED's strings end. */
+void belay__event_write_acted(const struct belay__msg_acted *acted, uint64_t seq,
+	uint64_t realtime_ns, struct belay__text *text);
 
 /* Writes a line about the observer itself. */
 void belay__event_write_note(const char *what, const char *note, uint64_t seq, uint64_t realtime_ns,

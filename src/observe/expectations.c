@@ -21,7 +21,6 @@ static void arm(struct belay_observer *observer)
 
 		if (observer->rule_beating[i] >= rule->expect) {
 			observer->rule_missing_due_ns[i] = UINT64_MAX;
-			observer->rule_missing_told[i] = false;
 		} else if (observer->rule_missing_due_ns[i] == UINT64_MAX &&
 			!observer->rule_missing_told[i]) {
 			observer->rule_missing_due_ns[i] = observer->now_ns + rule->first_beat_ns;
@@ -44,14 +43,16 @@ static void arm(struct belay_observer *observer)
 bool belay__expectations_next(struct belay_observer *observer)
 {
 	for (uint32_t i = 0; i < observer->rule_count; i++) {
+		bool complete = observer->rule_beating[i] >= observer->rules[i].expect;
 		struct belay_event *event;
 
-		if (observer->rule_missing_due_ns[i] > observer->now_ns ||
-			observer->rule_beating[i] >= observer->rules[i].expect)
+		if (complete ? !observer->rule_missing_told[i]
+			     : observer->rule_missing_due_ns[i] > observer->now_ns)
 			continue;
 		observer->rule_missing_due_ns[i] = UINT64_MAX;
-		observer->rule_missing_told[i] = true;
-		event = belay__event_start(observer, BELAY_EVENT_MISSING);
+		observer->rule_missing_told[i] = !complete;
+		event = belay__event_start(observer,
+			complete ? BELAY_EVENT_COMPLETE : BELAY_EVENT_MISSING);
 		event->name = observer->rules[i].name;
 		event->beating = observer->rule_beating[i];
 		event->expected = (uint32_t)observer->rules[i].expect;

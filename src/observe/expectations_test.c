@@ -118,6 +118,7 @@ static void too_few_are_told_with_how_many_there_are(void **state)
 static void one_that_goes_has_as_long_to_come_back(void **state)
 {
 	struct puppet puppets[3];
+	const struct belay_event *event;
 	(void)state;
 
 	puppets[0] = beating();
@@ -137,8 +138,15 @@ static void one_that_goes_has_as_long_to_come_back(void **state)
 	test_now_ns += 1;
 	assert_missing("web", 1, 2);
 	event_none(observer);
-	/* It comes back, and goes again: that is told again. */
-	puppets[2] = beating();
+	/* It comes back, which is told, and goes again: that is told again. */
+	puppets[2] = puppet_start(&house);
+	puppet_beat(&puppets[2], BELAY_OK);
+	assert_true(event_take(observer, BELAY_EVENT_BEAT)->first);
+	event = event_take(observer, BELAY_EVENT_COMPLETE);
+	assert_string_equal(event->name, "web");
+	assert_int_equal(event->beating, 2);
+	assert_int_equal(event->expected, 2);
+	event_none(observer);
 	puppet_exit(&puppets[2], 0);
 	(void)event_take(observer, BELAY_EVENT_END);
 	event_none(observer);

@@ -1,5 +1,5 @@
-/* belay-observe: the observer's program. `belay observe` and `belay config` start it; it starts its
- * roles from itself. */
+/* belay-observe: the observer's program. `belay observe`, `belay config` and `belay audit` start
+ * it; it starts its roles from itself. */
 
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "export/audit_verify.h"
 #include "observe/daemon.h"
 #include "observe/options.h"
 #include "observe/roles.h"
@@ -48,6 +49,12 @@ int main(int argc, char **argv)
 		return belay__gate_main();
 	if (role != NULL && strcmp(role, "prober") == 0)
 		return belay__prober_main();
+	if (role != NULL && strcmp(role, "runner") == 0)
+		return belay__runner_main();
+	if (role != NULL && strcmp(role, "exporter") == 0)
+		return belay__exporter_main();
+	if (strcmp(first, "--audit-verify") == 0)
+		return belay__audit_verify_main(argc - 1, argv + 1);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
 			return help();

@@ -26,6 +26,8 @@ static void join_rule(struct belay_observer *observer, uint32_t at)
 				       : observer->default_list;
 	if (record->rule != 0)
 		observer->rule_beating[record->rule - 1]++;
+	belay__crowd_join(observer, slot->record,
+		(slot->flags & BELAY__SLOT_STALLED) && belay__is_blamed(record->verdict));
 	if (slot->flags & (BELAY__SLOT_STALLED | BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN))
 		return;
 	belay__deadlines_heard(&observer->table.deadlines, at, slot->list, observer->now_ns);
@@ -53,7 +55,10 @@ static void name_by(struct belay_observer *observer, uint32_t at, struct belay__
 {
 	struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
 	size_t len = strnlen(own, BELAY__NAME_MAX);
+	char before[BELAY__NAME_SIZE];
 
+	belay__totals_hold(observer->totals);
+	memcpy(before, record->name, sizeof(before));
 	memmove(record->own, own, len);
 	memset(record->own + len, 0, sizeof(record->own) - len);
 	memcpy(names->env, record->own, sizeof(names->env));
@@ -62,6 +67,10 @@ static void name_by(struct belay_observer *observer, uint32_t at, struct belay__
 		!keep_ordinal(observer, record))
 		belay__name_record(record, observer->rules, observer->rule_count, names,
 			observer->ordinals);
+	if (before[0] != '\0' && strcmp(before, record->name) != 0)
+		belay__totals_move(observer->totals, record->uid, before, record->name,
+			&(struct belay__total){ .beats = record->beats, .stalls = record->stalls });
+	belay__totals_release(observer->totals);
 	join_rule(observer, at);
 }
 
@@ -98,6 +107,7 @@ void belay__rename(struct belay_observer *observer, uint32_t at, const char *own
 
 void belay__name_let_go(struct belay_observer *observer, const struct belay__record *record)
 {
+	belay__crowd_leave(observer, (uint32_t)(record - observer->table.records));
 	belay__name_release(record, observer->ordinals);
 	if (record->rule != 0 && observer->rule_beating[record->rule - 1] > 0)
 		observer->rule_beating[record->rule - 1]--;

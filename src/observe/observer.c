@@ -305,6 +305,7 @@ void belay__observer_set_rules(struct belay_observer *observer, const struct bel
 	if (count > 0)
 		memmove(observer->rules, rules, count * sizeof(*rules));
 	observer->rule_count = count;
+	belay__crowds_reset(observer);
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t threshold_ns = rules[i].threshold_ns;
 

@@ -165,6 +165,7 @@ static void many_stalls_come_one_by_one_in_the_order_of_their_deadlines(void **s
 	test_now_ns += TEST_S;
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(event_take(observer, BELAY_EVENT_STALL)->pid, puppets[i].pid);
+	assert_int_equal(event_take(observer, BELAY_EVENT_MASS_STALL)->beating, 5);
 	event_none(observer);
 	for (unsigned i = 0; i < 5; i++)
 		puppet_done(&puppets[i]);

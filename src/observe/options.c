@@ -37,16 +37,72 @@ static const char *const eviction_policies[] = {
 	[BELAY__EVICT_BALANCED] = "balanced",
 	NULL,
 };
+static const char *const metric_prefixes[] = {
+	[BELAY__PREFIX_BELAY] = "belay",
+	[BELAY__PREFIX_VARTA] = "varta",
+	NULL,
+};
+static const char *const run_as_words[] = {
+	[BELAY__RUN_AS_PROCESS] = "process",
+	[BELAY__RUN_AS_ROOT] = "root",
+	NULL,
+};
 static const char *const log_formats[] = {
 	[BELAY__LOG_TEXT] = "text",
 	[BELAY__LOG_JSON] = "json",
 	NULL,
 };
 
+/* Adds VALUE to the entries that are there, in the place of one with its key. */
+static int apply_recovery_env(void *data, const char *value, struct belay_error *reterr)
+{
+	struct belay__observe_options *options = data;
+	const char *equals = strchr(value, '=');
+	size_t key, len = strlen(value) + 1, at = 0, next;
+
+	if (equals == NULL || equals == value)
+		return belay__fail(reterr, -EINVAL, "--recovery-env: '%s' is not KEY=VALUE", value);
+	key = (size_t)(equals - value) + 1;
+	for (; at < options->recovery_env_len; at = next) {
+		next = at + strlen(options->recovery_env + at) + 1;
+		if (strncmp(options->recovery_env + at, value, key) == 0) {
+			memmove(options->recovery_env + at, options->recovery_env + next,
+				options->recovery_env_len - next);
+			options->recovery_env_len -= (uint32_t)(next - at);
+			next = at;
+		}
+	}
+	if (len > sizeof(options->recovery_env) - options->recovery_env_len)
+		return belay__fail(reterr, -EINVAL,
+			"--recovery-env: all entries together are longer than %zu bytes",
+			sizeof(options->recovery_env));
+	memcpy(options->recovery_env + options->recovery_env_len, value, len);
+	options->recovery_env_len += (uint32_t)len;
+	return 0;
+}
+
 /* clang-format off */
 const struct belay__option belay__observe_table[] = {
+	{ .name = "act-on", .kind = BELAY__OPTION_STRING, OPTION(act_on), ROOM(belay__observe_options, act_on), .in_config = true,
+	  .metavar = "VERDICTS", .default_text = BELAY__ACT_ON_DEFAULT,
+	  .help = "on which silences something is done" },
+	{ .name = "action-limit", .kind = BELAY__OPTION_STRING, OPTION(action_limit), ROOM(belay__observe_options, action_limit), .in_config = true,
+	  .metavar = "N/DURATION", .default_text = BELAY__ACTION_LIMIT_DEFAULT,
+	  .help = "at most N actions of one rule in that time; 0 is no limit" },
+	{ .name = "alert", .kind = BELAY__OPTION_STRING, OPTION(alert), ROOM(belay__observe_options, alert), .in_config = true,
+	  .metavar = "COMMAND",
+	  .help = "tell this command of what people should know, as JSON lines on its stdin" },
 	{ .name = "allow-cross-namespace-agents", .kind = BELAY__OPTION_FLAG, OPTION(allow_cross_namespace), .in_config = true,
 	  .help = "accept beats from other pid namespaces" },
+	{ .name = "audit-fsync-budget-ms", .kind = BELAY__OPTION_MS, OPTION(audit_fsync_budget_ns), .min = BELAY__NS_PER_MS, .max = 60 * BELAY__NS_PER_S, .in_config = true,
+	  .metavar = "N", .default_text = "50",
+	  .help = "how long a sync of the audit log may take before it is counted as slow" },
+	{ .name = "audit-rotation-budget-ms", .kind = BELAY__OPTION_MS, OPTION(audit_rotation_budget_ns), .min = BELAY__NS_PER_MS, .max = 250 * BELAY__NS_PER_MS, .in_config = true,
+	  .metavar = "N", .default_text = "50",
+	  .help = "how long a step of a rotation of the audit log may take" },
+	{ .name = "audit-sync-interval-ms", .kind = BELAY__OPTION_MS, OPTION(audit_sync_interval_ns), .max = MAX_DURATION_NS, .in_config = true,
+	  .metavar = "N",
+	  .help = "sync the audit log at least this often; 0 is off" },
 	{ .name = "capacity", .kind = BELAY__OPTION_COUNT, OPTION(capacity), .in_config = true,
 	  .min = 1, .max = BELAY__CAPACITY_MAX, .metavar = "N", .default_text = "4096",
 	  .help = "how many processes are tracked at most" },
@@ -56,12 +112,21 @@ const struct belay__option belay__observe_table[] = {
 	{ .name = "config", .kind = BELAY__OPTION_STRING, OPTION(config), ROOM(belay__observe_options, config),
 	  .metavar = "PATH", .complete = "file",
 	  .help = "read this configuration file alone, or 'none'" },
+	{ .name = "deadman", .kind = BELAY__OPTION_STRING, OPTION(deadman), ROOM(belay__observe_options, deadman), .in_config = true,
+	  .metavar = "COMMAND",
+	  .help = "run this command as long as all is well here" },
+	{ .name = "deadman-every", .kind = BELAY__OPTION_DURATION, OPTION(deadman_every_ns), .in_config = true,
+	  .min = BELAY__NS_PER_S, .max = MAX_DURATION_NS, .metavar = "DURATION", .default_text = "60s",
+	  .help = "how often the command of --deadman is run" },
 	{ .name = "dgram-qlen", .kind = BELAY__OPTION_COUNT, OPTION(dgram_qlen), .in_config = true,
 	  .max = 65536, .metavar = "N",
 	  .help = "raise net.unix.max_dgram_qlen to N while the socket is made; 0 leaves it" },
 	{ .name = "events", .kind = BELAY__OPTION_STRING, OPTION(events), ROOM(belay__observe_options, events), .in_config = true,
 	  .metavar = "PATH", .complete = "file",
 	  .help = "keep events in this file and its four predecessors, or 'none'" },
+	{ .name = "every", .kind = BELAY__OPTION_DURATION, OPTION(deadman_every_ns), .in_config = true,
+	  .min = BELAY__NS_PER_S, .max = MAX_DURATION_NS, .metavar = "DURATION", .default_text = "60s", .alias_of = "deadman-every",
+	  .help = "how often the command of --deadman is run" },
 	{ .name = "eviction", .kind = BELAY__OPTION_CHOICE, OPTION(eviction_policy), .in_config = true,
 	  .choices = eviction_policies, .metavar = "POLICY", .default_text = "strict",
 	  .alias_of = "tracker-eviction-policy",
@@ -69,6 +134,15 @@ const struct belay__option belay__observe_table[] = {
 	{ .name = "eviction-scan-window", .kind = BELAY__OPTION_COUNT, OPTION(eviction_window), .in_config = true,
 	  .min = 1, .max = MAX_WINDOW, .metavar = "N", .default_text = "256",
 	  .help = "how many slots are searched for one to evict" },
+	{ .name = "export-file", .kind = BELAY__OPTION_STRING, OPTION(export_file), ROOM(belay__observe_options, export_file), .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "keep events in the original's form in this file, too" },
+	{ .name = "export-file-max-bytes", .kind = BELAY__OPTION_COUNT, OPTION(export_bytes_max), .max = INT64_MAX, .in_config = true,
+	  .metavar = "N",
+	  .help = "rotate the file of --export-file at this size; 0 is never" },
+	{ .name = "export-file-sync-every", .kind = BELAY__OPTION_COUNT, OPTION(export_sync_every), .max = UINT32_MAX, .in_config = true,
+	  .metavar = "N",
+	  .help = "sync the file of --export-file after so many lines; 0 is never" },
 	{ .name = "global-beat-burst", .kind = BELAY__OPTION_COUNT, OPTION(global_beat_burst), .in_config = true,
 	  .max = UINT32_MAX, .metavar = "N", .default_text = "10000",
 	  .help = "beats that may come at once before --global-beat-rate counts; 0 turns both off" },
@@ -81,6 +155,72 @@ const struct belay__option belay__observe_table[] = {
 	{ .name = "max-beat-rate", .kind = BELAY__OPTION_COUNT, OPTION(max_beat_rate), .in_config = true,
 	  .max = UINT32_MAX, .metavar = "N", .default_text = "100",
 	  .help = "beats a second of one process; 0 is no limit" },
+	{ .name = "metric-pids", .kind = BELAY__OPTION_FLAG, OPTION(metric_pids), .in_config = true,
+	  .help = "tell which pids are behind a name" },
+	{ .name = "metric-prefix", .kind = BELAY__OPTION_CHOICE, OPTION(metric_prefix), .choices = metric_prefixes, .in_config = true,
+	  .metavar = "PREFIX", .default_text = "belay",
+	  .help = "whose series are told: belay by name, varta the original's by pid" },
+	{ .name = "metrics-addr", .kind = BELAY__OPTION_STRING, OPTION(metrics_addr), ROOM(belay__observe_options, metrics_addr), .in_config = true,
+	  .metavar = "IP:PORT",
+	  .help = "serve metrics at this TCP address, too" },
+	{ .name = "metrics-socket", .kind = BELAY__OPTION_STRING, OPTION(metrics_socket), ROOM(belay__observe_options, metrics_socket), .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "serve metrics at this socket, or 'none'" },
+	{ .name = "metrics-textfile", .kind = BELAY__OPTION_STRING, OPTION(metrics_textfile), ROOM(belay__observe_options, metrics_textfile), .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "write metrics to this file every 15 seconds" },
+	{ .name = "metrics-token-file", .kind = BELAY__OPTION_STRING, OPTION(metrics_token_file), ROOM(belay__observe_options, metrics_token_file), .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "the secret of 64 hex digits that a scrape over TCP shows" },
+	{ .name = "on-exit", .kind = BELAY__OPTION_STRING, OPTION(on_exit), ROOM(belay__observe_options, on_exit), .in_config = true,
+	  .metavar = "COMMAND",
+	  .help = "what is run when a process ends without a goodbye" },
+	{ .name = "on-stall", .kind = BELAY__OPTION_STRING, OPTION(on_stall), ROOM(belay__observe_options, on_stall), .in_config = true,
+	  .metavar = "LADDER",
+	  .help = "what is done about a silence: 'report, term 10s, kill', 'command CMD'" },
+	{ .name = "prom-addr", .kind = BELAY__OPTION_STRING, OPTION(metrics_addr), ROOM(belay__observe_options, metrics_addr), .alias_of = "metrics-addr", .in_config = true,
+	  .metavar = "IP:PORT",
+	  .help = "serve metrics at this TCP address, too" },
+	{ .name = "prom-rate-limit-burst", .kind = BELAY__OPTION_COUNT, OPTION(metrics_burst), .max = 1000000, .in_config = true,
+	  .metavar = "N", .default_text = "10",
+	  .help = "scrapes of one address that may come at once; 0 is no limit" },
+	{ .name = "prom-rate-limit-per-sec", .kind = BELAY__OPTION_COUNT, OPTION(metrics_rate), .max = 1000000, .in_config = true,
+	  .metavar = "N", .default_text = "5",
+	  .help = "scrapes a second of one address; 0 is no limit" },
+	{ .name = "prom-token-file", .kind = BELAY__OPTION_STRING, OPTION(metrics_token_file), ROOM(belay__observe_options, metrics_token_file), .alias_of = "metrics-token-file", .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "the secret of 64 hex digits that a scrape over TCP shows" },
+	{ .name = "recovery-audit-file", .kind = BELAY__OPTION_STRING, OPTION(audit_file), ROOM(belay__observe_options, audit_file), .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "keep an audit log of all actions in this file" },
+	{ .name = "recovery-audit-max-bytes", .kind = BELAY__OPTION_COUNT, OPTION(audit_bytes_max), .max = INT64_MAX, .in_config = true,
+	  .metavar = "N",
+	  .help = "rotate the audit log at this size; 0 is never" },
+	{ .name = "recovery-audit-sync-every", .kind = BELAY__OPTION_COUNT, OPTION(audit_sync_every), .min = 1, .max = UINT32_MAX, .in_config = true,
+	  .metavar = "N", .default_text = "1",
+	  .help = "sync the audit log after so many records" },
+	{ .name = "recovery-capture-bytes", .kind = BELAY__OPTION_COUNT, OPTION(recovery_capture_bytes), .min = 1, .max = 1048576, .in_config = true,
+	  .metavar = "N", .default_text = "4096",
+	  .help = "how many bytes of output are counted" },
+	{ .name = "recovery-capture-stdio", .kind = BELAY__OPTION_FLAG, OPTION(recovery_capture_stdio), .in_config = true,
+	  .help = "count what commands write instead of passing it on" },
+	{ .name = "recovery-debounce-ms", .kind = BELAY__OPTION_MS, OPTION(recovery_debounce_ns), .max = MAX_DURATION_NS, .in_config = true,
+	  .metavar = "N", .default_text = "1000",
+	  .help = "the least time between two actions on one process" },
+	{ .name = "recovery-env", .kind = BELAY__OPTION_LIST, OPTION(recovery_env), .apply = apply_recovery_env, .in_config = true,
+	  .metavar = "KEY=VALUE",
+	  .help = "a variable for commands; may be given again" },
+	{ .name = "recovery-exec", .kind = BELAY__OPTION_STRING, OPTION(recovery_exec), ROOM(belay__observe_options, recovery_exec), .in_config = true,
+	  .metavar = "COMMAND",
+	  .help = "run this command on a silence; the same as --on-stall 'command COMMAND'" },
+	{ .name = "recovery-exec-file", .kind = BELAY__OPTION_STRING, OPTION(recovery_exec_file), ROOM(belay__observe_options, recovery_exec_file), .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "the same, with the command in a private file" },
+	{ .name = "recovery-inherit-env", .kind = BELAY__OPTION_FLAG, OPTION(recovery_inherit_env), .in_config = true,
+	  .help = "give commands the observer's environment, too" },
+	{ .name = "recovery-timeout-ms", .kind = BELAY__OPTION_MS, OPTION(recovery_timeout_ns), .max = MAX_DURATION_NS, .in_config = true,
+	  .metavar = "N",
+	  .help = "kill a command that takes longer; 0 is never" },
 	{ .name = "shutdown-after-secs", .kind = BELAY__OPTION_COUNT, OPTION(shutdown_after_s), .in_config = true,
 	  .max = UINT32_MAX, .metavar = "N",
 	  .help = "end after N seconds; 0 is never" },
@@ -143,6 +283,10 @@ static int apply_uid(void *options, const char *value, struct belay_error *reter
 
 /* clang-format off */
 const struct belay__option belay__process_table[] = {
+	{ .name = "act-on", .kind = BELAY__OPTION_STRING, KEY(act_on), ROOM(belay__rule, act_on), .metavar = "VERDICTS",
+	  .help = "on which of its silences something is done, instead of the observer's" },
+	{ .name = "action-limit", .kind = BELAY__OPTION_STRING, KEY(action_limit), ROOM(belay__rule, action_limit), .metavar = "N/DURATION",
+	  .help = "at most N actions in that time, instead of the observer's" },
 	{ .name = "comm", .kind = BELAY__OPTION_STRING, KEY(comm), ROOM(belay__rule, comm), .metavar = "GLOB",
 	  .help = "command names that the rule is about, as in /proc/PID/comm" },
 	{ .name = "exe", .kind = BELAY__OPTION_STRING, KEY(exe), ROOM(belay__rule, exe), .metavar = "GLOB",
@@ -152,6 +296,13 @@ const struct belay__option belay__process_table[] = {
 	{ .name = "first-beat", .kind = BELAY__OPTION_DURATION, KEY(first_beat_ns), .max = MAX_DURATION_NS,
 	  .metavar = "DURATION", .default_text = "30s",
 	  .help = "how long an expected process may take to its first beat" },
+	{ .name = "on-exit", .kind = BELAY__OPTION_STRING, KEY(on_exit), ROOM(belay__rule, on_exit), .metavar = "COMMAND",
+	  .help = "what is run when such a process ends without a goodbye, or 'none'" },
+	{ .name = "on-stall", .kind = BELAY__OPTION_STRING, KEY(on_stall), ROOM(belay__rule, on_stall), .metavar = "LADDER",
+	  .help = "what is done about its silence, or 'none'" },
+	{ .name = "run-as", .kind = BELAY__OPTION_CHOICE, KEY(run_as), .choices = run_as_words, .metavar = "WHOM",
+	  .default_text = "process",
+	  .help = "as whom its commands run; root needs exe and uid in the same section" },
 	{ .name = "threshold", .kind = BELAY__OPTION_DURATION, KEY(threshold_ns),
 	  .min = MIN_THRESHOLD_NS, .max = MAX_DURATION_NS, .metavar = "DURATION",
 	  .help = "how long such a process may be silent, instead of the observer's threshold" },
@@ -176,7 +327,8 @@ static void set_defaults(const struct belay__option *table, size_t count, void *
 
 void belay__observe_defaults(struct belay__observe_options *options)
 {
-	*options = (struct belay__observe_options){ 0 };
+	*options = (struct belay__observe_options){ .act_on = BELAY__ACT_ON_DEFAULT,
+		.action_limit = BELAY__ACTION_LIMIT_DEFAULT };
 	set_defaults(belay__observe_table, belay__observe_table_count, options);
 }
 

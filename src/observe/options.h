@@ -7,8 +7,12 @@
 
 #include "base/option.h"
 
-#define BELAY__RULES_MAX 64
-#define BELAY__PATH_SIZE 512
+#define BELAY__RULES_MAX   64
+#define BELAY__PATH_SIZE   512
+#define BELAY__ACTION_SIZE 512 /* of a ladder's or command's text, with its NUL */
+
+#define BELAY__ACT_ON_DEFAULT       "blocked,silent"
+#define BELAY__ACTION_LIMIT_DEFAULT "5/60s"
 
 enum belay__clock_source { BELAY__CLOCK_MONOTONIC, BELAY__CLOCK_BOOTTIME };
 
@@ -33,7 +37,45 @@ struct belay__observe_options {
 	unsigned log_format;       /* enum belay__log_format */
 	bool allow_cross_namespace;
 	bool strict_namespace;
+
+	/* What is done about silences and ends; rules may say otherwise (struct belay__doing). */
+	char on_stall[BELAY__ACTION_SIZE]; /* a ladder (process/ladder.h); "": nothing */
+	char on_exit[BELAY__ACTION_SIZE];  /* a command (process/template.h); "": nothing */
+	char act_on[64];                   /* verdicts, separated by commas */
+	char action_limit[24];             /* "5/60s": so many actions of one rule in that time */
+	/* The original's names for the same: a command on a stall, from here or from a file. */
+	char recovery_exec[BELAY__ACTION_SIZE];
+	char recovery_exec_file[BELAY__PATH_SIZE];
+	char recovery_env[BELAY__ACTION_SIZE]; /* entries, each with its NUL */
+	uint32_t recovery_env_len;
+	bool recovery_inherit_env, recovery_capture_stdio;
+	uint64_t recovery_debounce_ns, recovery_timeout_ns; /* timeout 0: none */
+	uint64_t recovery_capture_bytes;
+
+	/* Records. */
+	char audit_file[BELAY__PATH_SIZE]; /* "": none */
+	uint64_t audit_bytes_max, audit_sync_every, audit_fsync_budget_ns, audit_sync_interval_ns,
+		audit_rotation_budget_ns;
+	char export_file[BELAY__PATH_SIZE]; /* the original's events; "": none */
+	uint64_t export_bytes_max, export_sync_every;
+
+	/* Telling people. */
+	char alert[BELAY__ACTION_SIZE];   /* a command; "": none */
+	char deadman[BELAY__ACTION_SIZE]; /* a command; "": none */
+	uint64_t deadman_every_ns;
+
+	/* Metrics. */
+	char metrics_socket[108];                /* "": <socket>.metrics; "none" */
+	char metrics_textfile[BELAY__PATH_SIZE]; /* "": none */
+	char metrics_addr[64];                   /* IP:PORT; "": none */
+	char metrics_token_file[BELAY__PATH_SIZE];
+	uint64_t metrics_rate, metrics_burst; /* requests a second of one address; either 0: off */
+	unsigned metric_prefix;               /* enum belay__metric_prefix */
+	bool metric_pids;
 };
+
+enum belay__metric_prefix { BELAY__PREFIX_BELAY, BELAY__PREFIX_VARTA };
+enum belay__run_as { BELAY__RUN_AS_PROCESS, BELAY__RUN_AS_ROOT };
 
 /* A [process NAME] section: which processes it is about, and what is expected of them. */
 struct belay__rule {
@@ -45,6 +87,11 @@ struct belay__rule {
 	uint64_t threshold_ns;          /* 0: the observer's */
 	uint64_t expect;                /* how many there must be; 0: no expectation */
 	uint64_t first_beat_ns; /* how long after the start (or the loss of one) they may take to beat; default 30 s */
+	char on_stall[BELAY__ACTION_SIZE]; /* "": as the observer's */
+	char on_exit[BELAY__ACTION_SIZE];
+	char act_on[64];
+	char action_limit[24];
+	unsigned run_as; /* enum belay__run_as */
 };
 /* A rule without exe, unit, comm and uid is about the processes that call themselves by its
  * name. */
@@ -64,6 +111,31 @@ extern const size_t belay__process_table_count;
 /* Defaults, as the rows' default_text say them. */
 void belay__observe_defaults(struct belay__observe_options *options);
 void belay__rule_defaults(struct belay__rule *rule);
+
+/* What is done about the processes of one rule. */
+struct belay__doing {
+	char on_stall[2 * BELAY__ACTION_SIZE]; /* "": nothing */
+	char on_exit[BELAY__ACTION_SIZE];
+	uint32_t act_on;      /* 1 << enum belay__verdict */
+	uint32_t limit_count; /* actions in limit_window_ns; 0: no limit */
+	uint64_t limit_window_ns;
+	bool run_as_root;
+};
+
+/* What OPTIONS and RULE (NULL: no rule applies) say about acting; both are checked. */
+void belay__doing_of(const struct belay__observe_options *options, const struct belay__rule *rule,
+	struct belay__doing *ret_doing);
+
+/* The words that commands on stalls and exits may hold as {key}; ends with NULL. */
+extern const char *const belay__action_keys[];
+
+/* The same of OPTIONS, whose --recovery-exec-file is read into recovery_exec. 0 or a negative errno
+ * with a sentence. */
+int belay__doing_check(struct belay__observe_options *options, struct belay_error *reterr);
+
+/* Whether RULE can be acted by: its ladder, commands and limits can be read, and root is asked for
+ * only with exe and uid. 0 or -EINVAL with a sentence. */
+int belay__rule_check(const struct belay__rule *rule, struct belay_error *reterr);
 
 /* The rules that connect options, in the reference's order (heartbeat-system, section 3). 0 or
  * -EINVAL with a sentence. */

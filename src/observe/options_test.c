@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "observe/config.h"
 #include "observe/table.h"
 
 static const struct belay__option *row(const char *name)
@@ -33,13 +34,13 @@ static void both_tables_keep_the_promises_of_tables(void **state)
 		fail_msg("%s", error.text);
 	if (belay__options_check(belay__process_table, belay__process_table_count, &error) != 0)
 		fail_msg("%s", error.text);
-	assert_true(belay__observe_table_count <= 64); /* room in struct belay__config_sources */
+	assert_true(belay__observe_table_count <= BELAY__OPTIONS_MAX);
 }
 
 static void defaults_are_those_of_the_rows(void **state)
 {
-	struct belay__observe_options options;
-	struct belay__rule rule;
+	static struct belay__observe_options options;
+	static struct belay__rule rule;
 	(void)state;
 
 	memset(&options, 0xff, sizeof(options));
@@ -109,7 +110,7 @@ static void each_limit_admits_its_edge_and_refuses_what_lies_beyond(void **state
 	(void)state;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct belay__observe_options options, untouched;
+		static struct belay__observe_options options, untouched;
 		struct belay_error error = { 0 };
 		int r;
 
@@ -127,7 +128,7 @@ static void each_limit_admits_its_edge_and_refuses_what_lies_beyond(void **state
 
 static void a_socket_path_leaves_room_for_its_siblings(void **state)
 {
-	struct belay__observe_options options = { 0 };
+	static struct belay__observe_options options = { 0 };
 	char path[128];
 	(void)state;
 
@@ -141,7 +142,7 @@ static void a_socket_path_leaves_room_for_its_siblings(void **state)
 
 static void other_names_set_the_same_member(void **state)
 {
-	struct belay__observe_options options = { 0 };
+	static struct belay__observe_options options = { 0 };
 	(void)state;
 
 	assert_int_equal(belay__option_set(row("tracker-capacity"), &options, "7", NULL), 0);
@@ -166,7 +167,7 @@ static void an_unknown_option_is_an_error_with_the_nearest_name(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char word[64], program[] = "belay";
 		char *argv[] = { program, word, NULL };
-		struct belay__observe_options options;
+		static struct belay__observe_options options;
 		struct belay_error error = { 0 };
 
 		memcpy(word, cases[i].word, strlen(cases[i].word) + 1);
@@ -185,7 +186,7 @@ static void faults_are_told_in_order(void **state)
 {
 	static const char *const order[] = { "--threshold", "--eviction-scan-window", "--capacity",
 		"--clock-source", "--uds-rcvbuf-bytes", "--within-max", "--socket-mode" };
-	struct belay__observe_options good,
+	static struct belay__observe_options good,
 		bad = { .threshold_ns = 1,
 			.clock_source = 2,
 			.rcvbuf_bytes = UINT64_C(1) << 31,
@@ -248,7 +249,7 @@ static void a_rule_names_its_user_by_number_or_name(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct belay_error error = { 0 };
-		struct belay__rule rule;
+		static struct belay__rule rule;
 		int r;
 
 		belay__rule_defaults(&rule);

@@ -55,6 +55,23 @@ void belay__parent_ended(struct belay__parent *parent)
 	parent->over = true;
 }
 
+/* What was opened at start stays where it is. */
+static void keep_places(const struct belay__observe_options *old,
+	struct belay__observe_options *fresh)
+{
+#define KEEP(member) memcpy(&fresh->member, &old->member, sizeof(fresh->member))
+	KEEP(socket);
+	KEEP(state);
+	KEEP(events);
+	KEEP(capacity);
+	KEEP(audit_file);
+	KEEP(export_file);
+	KEEP(metrics_socket);
+	KEEP(metrics_addr);
+	KEEP(metrics_token_file);
+#undef KEEP
+}
+
 /* Re-reads the configuration, says what changed, reopens the event file. A configuration with
  * errors changes nothing. */
 static void reload(struct belay__parent *parent)
@@ -72,19 +89,12 @@ static void reload(struct belay__parent *parent)
 	if (belay__config_load(parent->argc, parent->argv, &fresh, &sources, &error) < 0) {
 		belay__log(BELAY__LOG_ERROR, "nothing was changed: %s", error.text);
 	} else {
-		/* What was opened at start stays where it is. */
-		memcpy(fresh.options.socket, parent->config.options.socket,
-			sizeof(fresh.options.socket));
-		memcpy(fresh.options.state, parent->config.options.state,
-			sizeof(fresh.options.state));
-		memcpy(fresh.options.events, parent->config.options.events,
-			sizeof(fresh.options.events));
-		fresh.options.capacity = parent->config.options.capacity;
+		keep_places(&parent->config.options, &fresh.options);
 		if (belay__config_diff(&parent->config, &fresh, &text) == 0)
 			belay__text_add(&text, "nothing changed");
 		parent->config = fresh;
 		parent->sources = sources;
-		(void)belay__crew_configure(parent, /* reload= */ true);
+		belay__crew_reload(parent);
 		belay__crew_note(parent, "reloaded", changes);
 	}
 	belay__crew_reopen_events(parent);
@@ -151,6 +161,9 @@ static int begin(struct belay__parent *parent, struct belay_error *reterr)
 	if (r < 0)
 		return r;
 	r = belay__crew_start(parent, BELAY__ROLE_PROBER, reterr);
+	for (unsigned role = BELAY__ROLE_RUNNER; role < BELAY__ROLE_COUNT && r == 0; role++)
+		if (belay__crew_wants(parent, (enum belay__role)role))
+			r = belay__crew_start(parent, (enum belay__role)role, reterr);
 	if (r == 0)
 		r = belay__crew_start(parent, BELAY__ROLE_GATE, reterr);
 	if (r == 0 && parent->config.options.shutdown_after_s > 0)
@@ -186,7 +199,10 @@ int belay__parent_main(int argc, char **argv)
 	static struct belay__parent parent = {
 		.beats = { .fd = -EBADF, .lock_fd = -EBADF },
 		.hello = { .fd = -EBADF, .lock_fd = -EBADF },
+		.metrics = { .fd = -EBADF, .lock_fd = -EBADF },
 		.state_fd = -EBADF,
+		.totals_fd = -EBADF,
+		.metrics_tcp_fd = -EBADF,
 		.self_fd = -EBADF,
 		.signal_fd = -EBADF,
 		.signal_io = { .fd = -EBADF },

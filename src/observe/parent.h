@@ -9,13 +9,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "export/generations.h"
 #include "export/service_manager.h"
 #include "ipc/bind.h"
 #include "loop/loop.h"
 #include "observe/config.h"
+#include "observe/pauses.h"
 #include "observe/roles.h"
 
-enum belay__role { BELAY__ROLE_GATE, BELAY__ROLE_PROBER, BELAY__ROLE_COUNT };
+enum belay__role {
+	BELAY__ROLE_GATE,
+	BELAY__ROLE_PROBER,
+	BELAY__ROLE_RUNNER,   /* when something may have to be run */
+	BELAY__ROLE_EXPORTER, /* when metrics are served anywhere */
+	BELAY__ROLE_COUNT,
+};
 
 struct belay__parent;
 
@@ -37,9 +45,13 @@ struct belay__parent {
 	char **argv; /* as given, for reloading */
 	bool socket_is_default;
 
-	struct belay__bound beats, hello;
+	struct belay__bound beats, hello, metrics;
 	int queue_frames;
 	int state_fd, self_fd;
+	int totals_fd; /* what processes that are gone had counted; outlives the gate */
+	int metrics_tcp_fd;
+	struct belay__msg_token token; /* has_token */
+	bool has_token;
 	bool events_wanted;
 	struct belay__loop *loop;
 	struct belay__io signal_io;
@@ -48,6 +60,9 @@ struct belay__parent {
 		deadline; /* --shutdown-after-secs, then the patience with a gate that does not end */
 	struct belay__service_manager manager;
 	struct belay__crew_member crew[BELAY__ROLE_COUNT];
+	struct belay__rotation export_rotation;
+	struct belay__msg_pause pauses[BELAY__PAUSES_MAX]; /* told again to each new gate */
+	uint32_t pause_count;
 	char gate_death[160]; /* how the last gate ended, for its successor to tell */
 	bool announced;       /* READY=1 was sent */
 	bool stopping, over;
@@ -61,6 +76,12 @@ int belay__provide(struct belay__parent *parent, struct belay_error *reterr);
 void belay__provisions_done(struct belay__parent *parent);
 /* Opens the event file; -EBADF when there is none or it cannot be had (said once in the log). */
 int belay__open_events(struct belay__parent *parent);
+/* The original's event file; -EBADF when none is wanted, or it cannot be had (said in the log). */
+int belay__open_export(const struct belay__parent *parent);
+/* Descriptors for one role: the state file for reading only, and the runner's journal, as an open
+ * file of its own. -EBADF when there is none. */
+int belay__open_state_view(const struct belay__parent *parent);
+int belay__open_journal(const struct belay__parent *parent);
 /* The number that the next event gets. */
 uint64_t belay__next_seq(const struct belay__parent *parent);
 
@@ -73,8 +94,10 @@ int belay__crew_start(struct belay__parent *parent, enum belay__role role,
 void belay__crew_stop(struct belay__parent *parent);
 /* Ends what still runs, now. */
 void belay__crew_done(struct belay__parent *parent);
-/* Sends options and rules to the gate that runs. */
-int belay__crew_configure(struct belay__parent *parent, bool reload);
+/* Whether ROLE has something to do under this configuration. */
+bool belay__crew_wants(const struct belay__parent *parent, enum belay__role role);
+/* Sends options and rules to all that run, as a reload, and starts who is wanted by now. */
+void belay__crew_reload(struct belay__parent *parent);
 /* Opens the event file anew (it may have been moved) and gives it to the gate. */
 void belay__crew_reopen_events(struct belay__parent *parent);
 /* Has the gate tell WHAT with TEXT as an event. */

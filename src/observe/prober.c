@@ -4,11 +4,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -33,30 +29,6 @@ struct prober {
 	uint32_t head, count; /* second looks, in order of time */
 	struct look looks[LOOKS_MAX];
 };
-
-/* Of root's powers only the one to look into other processes is kept, for good: nothing that could
- * be executed gets others back. The uid stays, because /proc/PID/syscall is mode 0400 and no
- * capability but DAC_READ_SEARCH opens it for others; another uid would not make the prober weaker,
- * as CAP_SYS_PTRACE reaches every process of root's. */
-static int keep_only_ptrace(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { { 0 } };
-
-	if (geteuid() != 0)
-		return 0;
-	for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
-		if (capability != CAP_SYS_PTRACE)
-			(void)prctl(PR_CAPBSET_DROP, capability);
-	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	data[CAP_TO_INDEX(CAP_SYS_PTRACE)].permitted = CAP_TO_MASK(CAP_SYS_PTRACE);
-	data[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective = CAP_TO_MASK(CAP_SYS_PTRACE);
-	if (syscall(SYS_capset, &header, data) == 0)
-		return 0;
-	/* A container that was never given it: then none is kept. */
-	memset(data, 0, sizeof(data));
-	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
-}
 
 static void answer(struct prober *prober, const struct belay__msg_answer *record)
 {
@@ -159,8 +131,11 @@ int belay__prober_main(void)
 {
 	static struct prober prober = { .gate = -EBADF, .gate_io = { .fd = -EBADF } };
 
-	if (belay__role_begin("belay-prober") < 0 || keep_only_ptrace() < 0 ||
-		belay__loop_new(&prober.loop) < 0)
+	/* The uid stays, because /proc/PID/syscall is mode 0400 and no capability but
+	 * DAC_READ_SEARCH opens it for others; another uid would not make the prober weaker, as
+	 * CAP_SYS_PTRACE reaches every process of root's. */
+	if (belay__role_begin("belay-prober") < 0 ||
+		belay__role_keep_capability(CAP_SYS_PTRACE) < 0 || belay__loop_new(&prober.loop) < 0)
 		return 71;
 	if (belay__io_add(prober.loop, &prober.parent_io, BELAY__ROLE_CHANNEL, EPOLLIN, on_parent,
 		    &prober) < 0)

@@ -17,9 +17,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "export/event_file.h"
+#include "export/http_listen.h"
+#include "export/http_token.h"
 #include "ipc/socket_path.h"
 #include "observe/parent.h"
 #include "observe/state_file.h"
+#include "observe/totals.h"
 #include "wire/hello.h"
 
 #define FIRST_PASSED_FD 3
@@ -229,6 +232,54 @@ static void open_state(struct belay__parent *parent)
 	parent->state_fd = memfd_create("belay-state", MFD_CLOEXEC);
 }
 
+int belay__open_export(const struct belay__parent *parent)
+{
+	struct belay_error error;
+	int fd;
+
+	if (parent->config.options.export_file[0] == '\0')
+		return -EBADF;
+	fd = belay__generations_open(parent->config.options.export_file, &error);
+	if (fd < 0)
+		belay__log(BELAY__LOG_WARNING, "%s", error.text);
+	return fd >= 0 ? fd : -EBADF;
+}
+
+int belay__open_state_view(const struct belay__parent *parent)
+{
+	char path[64];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", parent->state_fd);
+	fd = parent->state_fd >= 0 ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF;
+	return fd >= 0 ? fd : -EBADF;
+}
+
+int belay__open_journal(const struct belay__parent *parent)
+{
+	char path[BELAY__SOCKET_PATH_SIZE];
+	struct stat st;
+	int fd;
+
+	if (belay__socket_sibling(parent->config.options.socket, ".journal", path) < 0)
+		return -EBADF;
+	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (fd >= 0 &&
+		(fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+			st.st_nlink != 1 || (st.st_mode & 077) != 0)) {
+		belay__close(fd);
+		fd = -1;
+		errno = EPERM;
+	}
+	if (fd >= 0)
+		return fd;
+	belay__log(BELAY__LOG_ERROR,
+		"no action can be run: cannot keep the journal in %s: %s; it must be a private "
+		"regular file of this user",
+		path, strerror(errno));
+	return -EBADF;
+}
+
 int belay__open_events(struct belay__parent *parent)
 {
 	struct belay_error error;
@@ -278,6 +329,56 @@ uint64_t belay__next_seq(const struct belay__parent *parent)
 	return seq < UINT64_MAX ? seq + 1 : 1;
 }
 
+/* Where metrics are served; all of it is optional, but what was asked for by name must be there. */
+static int open_metrics(struct belay__parent *parent, struct belay_error *reterr)
+{
+	struct belay__observe_options *options = &parent->config.options;
+	struct belay__bind bind = { .path = options->metrics_socket,
+		.type = SOCK_STREAM,
+		.mode = options->socket_mode };
+	bool by_default = options->metrics_socket[0] == '\0';
+	char bound[BELAY__HTTP_BOUND_SIZE];
+	int r = 0;
+
+	if (by_default)
+		r = belay__socket_sibling(options->socket, ".metrics", options->metrics_socket);
+	if (r == 0 && strcmp(options->metrics_socket, "none") != 0)
+		r = bind_patiently(&bind, /* orphaned= */ by_default, &parent->metrics, reterr);
+	if (r < 0)
+		return belay__wrap(reterr, r, "metrics");
+	if (options->metrics_addr[0] == '\0')
+		return 0;
+	if (options->metrics_token_file[0] != '\0') {
+		r = belay__http_token_read(options->metrics_token_file, parent->token.token, reterr);
+		if (r < 0)
+			return r;
+		parent->has_token = true;
+	}
+	parent->metrics_tcp_fd = belay__http_listen(options->metrics_addr, parent->has_token, bound,
+		reterr);
+	if (parent->metrics_tcp_fd < 0)
+		return parent->metrics_tcp_fd;
+	belay__log(BELAY__LOG_NOTICE, "metrics at http://%s/metrics", bound);
+	return 0;
+}
+
+/* Records that were asked for by name must be possible; who writes them opens them again. */
+static int check_records(const struct belay__parent *parent, struct belay_error *reterr)
+{
+	const struct belay__observe_options *options = &parent->config.options;
+	const char *const paths[] = { options->audit_file, options->export_file };
+
+	for (unsigned i = 0; i < 2; i++) {
+		_cleanup_close_ int fd = paths[i][0] != '\0'
+			? belay__generations_open(paths[i], reterr)
+			: -EBADF;
+
+		if (paths[i][0] != '\0' && fd < 0)
+			return fd;
+	}
+	return 0;
+}
+
 int belay__provide(struct belay__parent *parent, struct belay_error *reterr)
 {
 	int r;
@@ -290,13 +391,19 @@ int belay__provide(struct belay__parent *parent, struct belay_error *reterr)
 	if (r < 0)
 		return r;
 	open_state(parent);
-	return 0;
+	parent->totals_fd = belay__totals_create();
+	r = check_records(parent, reterr);
+	return r < 0 ? r : open_metrics(parent, reterr);
 }
 
 void belay__provisions_done(struct belay__parent *parent)
 {
 	belay__unbind(&parent->hello);
 	belay__unbind(&parent->beats);
+	belay__unbind(&parent->metrics);
+	explicit_bzero(&parent->token, sizeof(parent->token));
+	parent->metrics_tcp_fd = belay__close(parent->metrics_tcp_fd);
+	parent->totals_fd = belay__close(parent->totals_fd);
 	parent->state_fd = belay__close(parent->state_fd);
 	parent->self_fd = belay__close(parent->self_fd);
 }

@@ -35,4 +35,5 @@ void belay__reload(struct belay_observer *observer, const struct belay__observe_
 	for (uint32_t at = 0; at < observer->table.slot_count; at++)
 		if (observer->table.slots[at].pid != 0)
 			belay__name_again(observer, at);
+	belay__crowds_resume(observer);
 }

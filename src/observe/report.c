@@ -82,6 +82,9 @@ const char *belay_event_kind_name(enum belay_event_kind kind)
 		[BELAY_EVENT_MISSING] = "missing",
 		[BELAY_EVENT_EVICTED] = "evicted",
 		[BELAY_EVENT_LATE] = "late",
+		[BELAY_EVENT_MASS_STALL] = "mass-stall",
+		[BELAY_EVENT_MASS_STALL_OVER] = "mass-stall-over",
+		[BELAY_EVENT_COMPLETE] = "complete",
 	};
 
 	return NAME_OF(names, kind);

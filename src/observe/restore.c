@@ -85,6 +85,7 @@ uint32_t belay__restore(struct belay_observer *observer, const struct belay__kep
 		going_on += go_on(observer, &kept[i], &identity);
 		belay__identity_done(&identity);
 	}
+	belay__crowds_resume(observer);
 	return going_on;
 }
 
@@ -108,6 +109,9 @@ bool belay__vanished_next(struct belay_observer *observer)
 			(kept->slot.start_ticks == 0 ||
 				observer->table.slots[at].start_ticks == kept->slot.start_ticks))
 			continue;
+		belay__totals_add(observer->totals, kept->record.name, kept->record.uid,
+			&(struct belay__total){ .beats = kept->record.beats,
+				.stalls = kept->record.stalls });
 		if (at == BELAY__NO_SLOT && lives_on(kept))
 			continue;
 		event = belay__event_start(observer, BELAY_EVENT_END);

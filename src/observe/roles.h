@@ -1,8 +1,9 @@
 /* roles.h - what the observer's processes say to each other
  *
  * The parent keeps privilege and parses nothing a peer wrote; it binds, opens, starts the others,
- * and replaces them. The gate receives, decodes, tracks and tells. The prober looks into /proc. All
- * three are the same program, executed from the descriptor that the parent opened of itself at
+ * and replaces them. The gate receives, decodes, tracks and tells. The prober looks into /proc. The
+ * runner executes whatever is executed: actions on silences and ends, alerts, the dead man's
+ * switch. The exporter serves metrics. All are the same program, executed from the descriptor that the parent opened of itself at
  * start, so that an upgrade never mixes versions; each finds its channel to the parent at
  * BELAY__ROLE_CHANNEL and ends when that does.
  *
@@ -13,11 +14,27 @@
  *	  |<-- PROGRESS (when a watchdog asks) -----|
  *	  |<-- ROTATE, EVENTS (fresh file) -------->|
  *	  |-- ROLE (restarts, for status), STOP --->|
+ *	  |-- PAUSE (again, to a new gate) -------->|
+ *	  |<------------------------------ PAUSE ---|
+ *
+ *	parent                                   runner                  gate
+ *	  |-- OPTIONS, RULE*, STATE, JOURNAL, GO -->|                        |
+ *	  |-- GATE (one end of a channel) --------->|<-- ACT, PLAN, ALERT ---|
+ *	  |                                         |<-- PROGRESS -----------|
+ *	  |                                         |--- ACTED, PLANNED ---->|
+ *	  |                                         |--- RUNNER_COUNTS ----->|
+ *
+ *	parent                                   exporter                gate
+ *	  |-- OPTIONS, RULE*, STATE, TOTALS, ------>|                        |
+ *	  |   METRICS_UNIX, METRICS_TCP, GO         |                        |
+ *	  |-- GATE (one end of a channel) --------->|--- COUNT ------------->|
+ *	  |                                         |<-- COUNTS -------------|
  */
 #pragma once
 
 #include <stdint.h>
 
+#include "base/text.h"
 #include "identity/evidence.h"
 #include "observe/options.h"
 
@@ -44,6 +61,25 @@ enum belay__role_message {
 	BELAY__MSG_ASK,          /* gate to prober: struct belay__msg_ask */
 	BELAY__MSG_ANSWER,       /* prober to gate: struct belay__msg_answer */
 	BELAY__MSG_FORGET_RULES, /* rules follow that replace those in force */
+	BELAY__MSG_RUNNER,       /* to the gate: nothing + fd: a channel to the runner */
+	BELAY__MSG_EXPORTER,     /* to the gate: nothing + fd: a channel to the exporter */
+	BELAY__MSG_GATE,         /* to runner and exporter: nothing + fd: a channel to the gate */
+	BELAY__MSG_JOURNAL,      /* to the runner: nothing + fd: the journal, opened for it alone */
+	BELAY__MSG_TOTALS,       /* nothing + fd: what processes that are gone counted (totals.h) */
+	BELAY__MSG_EXPORT_FILE, /* to the gate: nothing + fd: the original's event file (original.h) */
+	BELAY__MSG_ROTATE_EXPORT, /* gate: that file is full */
+	BELAY__MSG_METRICS_UNIX,  /* to the exporter: nothing + fd: a listening socket */
+	BELAY__MSG_METRICS_TCP,   /* to the exporter: nothing + fd: a listening socket */
+	BELAY__MSG_TOKEN,         /* to the exporter: struct belay__msg_token */
+	BELAY__MSG_PAUSE,   /* struct belay__msg_pause: gate to parent, and back to a new gate */
+	BELAY__MSG_ACT,     /* gate to runner: struct belay__msg_act */
+	BELAY__MSG_PLAN,    /* gate to runner: struct belay__msg_plan: what would be done? */
+	BELAY__MSG_ALERT,   /* gate to runner: struct belay__msg_alert */
+	BELAY__MSG_ACTED,   /* runner to gate: struct belay__msg_acted */
+	BELAY__MSG_PLANNED, /* runner to gate: struct belay__msg_planned */
+	BELAY__MSG_RUNNER_COUNTS, /* runner to gate: struct belay__msg_runner_counts */
+	BELAY__MSG_COUNT,         /* exporter to gate: nothing */
+	BELAY__MSG_COUNTS,        /* gate to exporter: struct belay__msg_counts */
 };
 
 /* Messages without contents carry one byte, because a packet cannot be empty. */
@@ -91,10 +127,120 @@ struct belay__msg_answer {
 	struct belay__evidence evidence;
 };
 
+struct belay__msg_token {
+	uint8_t token[32];
+};
+
+/* Stalls and actions of these processes are withheld. */
+struct belay__msg_pause {
+	char pattern[BELAY__NAME_SIZE]; /* a glob over names, or a pid */
+	uint64_t until_realtime_ns;     /* 0: no longer */
+};
+
+/* A silence or an end about which something may have to be done. What it says about the process is
+ * the gate's word: the runner looks for itself before it does anything. */
+struct belay__msg_act {
+	uint8_t on;          /* enum belay__act_on */
+	uint8_t verdict;     /* STALL: enum belay__verdict */
+	uint8_t end;         /* END: enum belay_end */
+	uint8_t origin;      /* enum belay__origin_rank */
+	uint8_t status;      /* enum belay_status of its last beat */
+	uint8_t name_source; /* enum belay__name_source */
+	uint16_t rule;       /* number + 1; 0: none */
+	int32_t code;        /* END: exit status or signal */
+	uint32_t pid, uid;
+	uint64_t start_ticks, pid_ns;
+	uint64_t beats; /* accepted until now: one more, and it is not silent any more */
+	uint64_t seq;   /* of the event that told it */
+	uint64_t observer_ns, silent_ns, threshold_ns;
+	uint64_t healthy_ns; /* how long it had been well before */
+	char name[BELAY__NAME_SIZE];
+	char evidence[256];
+};
+
+enum belay__act_on { BELAY__ACT_ON_STALL, BELAY__ACT_ON_END };
+
+/* `belay act NAME --dry-run`: what would be done, were the process of ACT silent now? Or, to have
+ * it done (really set): the verdict does not matter then, all else does. */
+struct belay__msg_plan {
+	uint64_t request; /* comes back with the answer */
+	uint8_t really;
+	struct belay__msg_act act;
+};
+
+struct belay__msg_planned {
+	uint64_t request;
+	int32_t code; /* 0 or a negative errno */
+	uint32_t len; /* of text: one JSON object without a newline; a sentence when code < 0 */
+	char text[2048];
+};
+
+/* What people should know: an event, and what it is about. */
+struct belay__msg_alert {
+	uint8_t kind; /* enum belay__alert_kind */
+	uint32_t uid;
+	uint64_t request;            /* not 0: to be tried out at once, and answered by PLANNED */
+	char name[BELAY__NAME_SIZE]; /* of the process or rule */
+	uint32_t len;
+	char line[1536]; /* the event as JSON, without a newline */
+};
+
+/* What the runner did or did not do, for the gate to tell. */
+struct belay__msg_acted {
+	uint8_t outcome; /* enum belay__acted (acting.h) */
+	uint8_t on;      /* enum belay__act_on */
+	uint8_t step;    /* of its ladder, from 1 */
+	uint8_t as_root;
+	uint8_t truncated;
+	uint16_t rule;
+	uint32_t pid, uid, child_pid;
+	uint64_t start_ticks, seq; /* of the event that led to it */
+	int32_t exit_code, signal; /* -1: none */
+	uint64_t duration_ns, stdout_len, stderr_len;
+	uint64_t wait_ns; /* withheld: for so long */
+	char name[BELAY__NAME_SIZE];
+	char verdict[16]; /* or "exited", "killed" ... */
+	char text[256];   /* one sentence, or the step as it is written */
+};
+
+#define BELAY__RUNNER_COUNTS_MAX 96
+
+/* Numbers that only the runner has, by enum belay__metric (export/metrics_table.h). */
+struct belay__msg_runner_counts {
+	uint32_t count;
+	struct belay__runner_count {
+		uint32_t metric, reserved;
+		uint64_t value;
+	} counts[BELAY__RUNNER_COUNTS_MAX];
+	uint64_t fsync_buckets[9], fsync_sum_ns; /* as struct belay__histogram */
+};
+
+#define BELAY__COUNTS_MAX 96
+
+/* What the gate counts, in the order of enum belay__counter, and what it was told to pass on. */
+struct belay__msg_counts {
+	uint64_t realtime_ns, observer_ns; /* the same moment on both clocks */
+	uint64_t default_threshold_ns;
+	uint64_t events_written, events_lost;
+	uint64_t mass_stalls;
+	uint32_t paused; /* processes */
+	uint32_t count;
+	uint64_t counters[BELAY__COUNTS_MAX];
+	struct belay__msg_runner_counts runner;
+	uint64_t outcomes[64]; /* by enum belay__acted */
+};
+
 /* Each role's main, with its channel at BELAY__ROLE_CHANNEL. Returns an exit status. */
 int belay__gate_main(void);
 int belay__prober_main(void);
+int belay__runner_main(void);
+int belay__exporter_main(void);
 
 /* What every role does first: names itself, dies with the parent, ignores what is meant for it. 0
  * or a negative errno. */
 int belay__role_begin(const char *name);
+
+/* Of root's powers keeps CAPABILITY (-1: none) and no other, for good: nothing that could be
+ * executed gets others back. The uid stays; who is not root has nothing to give up. 0 or a negative
+ * errno. */
+int belay__role_keep_capability(int capability);

@@ -102,7 +102,21 @@ static uint64_t threshold_of(const struct belay_observer *observer, const struct
 	return observer->table.deadlines.length_ns[slot->list];
 }
 
-/* Judges the silence of the process in SLOT and makes the event. */
+/* Whether a pause excuses the silence of the process in slot AT: like one that was announced. */
+static bool put_off(struct belay_observer *observer, uint32_t at)
+{
+	struct belay__slot *slot = &observer->table.slots[at];
+	uint64_t until_ns = observer->pauses.count > 0 ? belay__excused_until(observer, at) : 0;
+
+	if (until_ns == 0)
+		return false;
+	slot->flags = (uint8_t)((slot->flags & ~BELAY__SLOT_QUESTIONED) | BELAY__SLOT_WITHIN);
+	belay__deadlines_set(&observer->table.deadlines, at, until_ns);
+	observer->watches[slot->record].put_off_ns = until_ns;
+	return true;
+}
+
+/* Judges the silence of the process in SLOT and makes the event. False: it was paused meanwhile. */
 static bool tell(struct belay_observer *observer, uint32_t at,
 	const struct belay__evidence *evidence)
 {
@@ -115,9 +129,12 @@ static bool tell(struct belay_observer *observer, uint32_t at,
 		.suspended_ns = suspended_since(observer, slot->last_ns),
 	};
 	enum belay__verdict verdict = belay__judge(evidence, &silence);
-	struct belay_event *event = belay__event_about(observer, BELAY_EVENT_STALL, at);
 	struct belay__text text, kept;
+	struct belay_event *event;
 
+	if (put_off(observer, at))
+		return false;
+	event = belay__event_about(observer, BELAY_EVENT_STALL, at);
 	belay__text_init(&text, observer->event_evidence, sizeof(observer->event_evidence));
 	if (evidence != NULL)
 		belay__evidence_explain(verdict, evidence, &text);
@@ -133,6 +150,9 @@ static bool tell(struct belay_observer *observer, uint32_t at,
 	observer->table.records[slot->record].verdict = (uint8_t)verdict;
 	slot->flags = (uint8_t)(slot->flags & ~(BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN));
 	belay__deadlines_remove(&observer->table.deadlines, at);
+	if (belay__is_blamed((uint8_t)verdict))
+		belay__crowd_silent(observer, slot->record, slot->list,
+			observer->table.deadlines.length_ns[slot->list]);
 	observer->told_slot = at;
 	observer->told_end = false;
 	observer->counts[BELAY__COUNT_STALLS]++;
@@ -177,6 +197,8 @@ static bool question(struct belay_observer *observer, uint32_t at)
 			return false; /* its pidfd tells in this turn or the next */
 		return belay__end(observer, at, /* left= */ false);
 	}
+	if (put_off(observer, at))
+		return false;
 	if (!ask(observer, slot)) {
 		observer->resume_ns = observer->prober_busy_until_ns;
 		return false;
@@ -230,15 +252,19 @@ bool belay__answers_next(struct belay_observer *observer)
 			!(observer->table.slots[at].flags & BELAY__SLOT_QUESTIONED) ||
 			observer->table.slots[at].start_ticks != answer->start_ticks)
 			continue;
-		if (answer->code == 0)
-			return tell(observer, at, &answer->evidence);
+		if (answer->code == 0) {
+			if (tell(observer, at, &answer->evidence))
+				return true;
+			continue;
+		}
 		if (has_ended(observer, &observer->table.slots[at])) {
 			belay__deadlines_remove(&observer->table.deadlines, at);
 			if (observer->watches[observer->table.slots[at].record].pidfd < 0)
 				return belay__end(observer, at, /* left= */ false);
 			continue;
 		}
-		return tell(observer, at, /* evidence= */ NULL);
+		if (tell(observer, at, /* evidence= */ NULL))
+			return true;
 	}
 	return false;
 }

@@ -307,3 +307,78 @@ void belay__state_done(struct belay__state_file *file)
 	belay__close(file->fd);
 	*file = (struct belay__state_file){ .fd = -EBADF };
 }
+
+int belay__state_view_open(int fd, struct belay__state_view *ret_view)
+{
+	struct header header = { .capacity = 0 };
+	struct belay__state_view view;
+	struct stat st;
+	void *mapping;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < (off_t)PAGE || pread(fd, &header, sizeof(header), 0) < 0)
+		return -EAGAIN;
+	if (distrust(&header, (size_t)st.st_size) != NULL)
+		return -EAGAIN;
+	mapping = mmap(NULL, file_bytes(header.capacity), PROT_READ, MAP_SHARED, fd, 0);
+	if (mapping == MAP_FAILED)
+		return -errno;
+	view = (struct belay__state_view){ .mapping = mapping,
+		.size = file_bytes(header.capacity),
+		.capacity = header.capacity };
+	*ret_view = view;
+	return 0;
+}
+
+bool belay__state_view_tables(const struct belay__state_view *view,
+	const struct belay__slot **ret_slots, const struct belay__record **ret_records)
+{
+	void *mapping = (void *)(uintptr_t)view->mapping;
+	uint32_t in_use;
+
+	if (view->mapping == NULL)
+		return false;
+	in_use = __atomic_load_n(&((const struct header *)view->mapping)->in_use, __ATOMIC_ACQUIRE);
+	if (in_use > 1)
+		return false;
+	*ret_slots = slots_at(mapping, view->capacity, in_use);
+	*ret_records = records_at(mapping, view->capacity, in_use);
+	return true;
+}
+
+int belay__state_view_find(const struct belay__state_view *view, uint32_t pid, uint64_t start_ticks,
+	struct belay__slot *ret_slot, struct belay__record *ret_record)
+{
+	const struct belay__record *records;
+	const struct belay__slot *slots;
+	struct belay__record record;
+	struct belay__slot slot;
+
+	if (!belay__state_view_tables(view, &slots, &records))
+		return -EAGAIN;
+	/* Slots move while they are looked through: one that moved backwards is met at its new place
+	 * or its old one, one that is missed is looked for once more. */
+	for (uint32_t i = 0; i < 2 * belay__table_slot_count(view->capacity); i++) {
+		slot = slots[i % belay__table_slot_count(view->capacity)];
+		if (slot.pid != pid || slot.start_ticks != start_ticks ||
+			slot.record >= view->capacity)
+			continue;
+		record = records[slot.record];
+		if (record.pid != pid)
+			continue;
+		record.name[sizeof(record.name) - 1] = '\0';
+		record.own[sizeof(record.own) - 1] = '\0';
+		*ret_slot = slot;
+		*ret_record = record;
+		return 0;
+	}
+	return -ESRCH;
+}
+
+void belay__state_view_done(struct belay__state_view *view)
+{
+	if (view->mapping != NULL)
+		(void)munmap((void *)(uintptr_t)view->mapping, view->size);
+	*view = (struct belay__state_view){ .mapping = NULL };
+}

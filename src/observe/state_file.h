@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,3 +53,24 @@ struct belay__record *belay__state_records(const struct belay__state_file *file)
 void belay__state_commit(struct belay__state_file *file);
 
 void belay__state_done(struct belay__state_file *file);
+
+/* The same file seen by another role, for reading only, while the gate writes: numbers may be from
+ * different moments, and nothing in it is to be believed unchecked. */
+struct belay__state_view {
+	const void *mapping; /* NULL: none yet */
+	size_t size;
+	uint32_t capacity;
+};
+
+/* Maps FD (borrowed, may be closed afterwards). 0, -EAGAIN while no gate has made its table yet, or
+ * another negative errno. */
+int belay__state_view_open(int fd, struct belay__state_view *ret_view);
+/* The table in use now: capacity records, and belay__table_slot_count(capacity) slots. False: there
+ * is none. To be asked again for each look, because a new gate builds another. */
+bool belay__state_view_tables(const struct belay__state_view *view,
+	const struct belay__slot **ret_slots, const struct belay__record **ret_records);
+/* A copy of the slot and the record of PID, when it is there with START_TICKS. 0, -ESRCH (another
+ * has that pid, or nobody), or -EAGAIN (there is no table). */
+int belay__state_view_find(const struct belay__state_view *view, uint32_t pid, uint64_t start_ticks,
+	struct belay__slot *ret_slot, struct belay__record *ret_record);
+void belay__state_view_done(struct belay__state_view *view);

@@ -4,6 +4,7 @@
 #include "base/hot.h"
 #include "base/log.h"
 #include "export/event_line.h"
+#include "observe/acting.h"
 #include "observe/core.h"
 
 #define ROTATION_AGAIN_NS (60 * BELAY__NS_PER_S)
@@ -20,6 +21,7 @@ static enum belay__log_level level_of(const struct belay_event *event)
 	switch (event->kind) {
 	case BELAY_EVENT_STALL:
 	case BELAY_EVENT_MISSING:
+	case BELAY_EVENT_MASS_STALL:
 	case BELAY_EVENT_DECODE:
 	case BELAY_EVENT_AUTH_FAILURE:
 	case BELAY_EVENT_ORIGIN_CONFLICT:
@@ -36,6 +38,8 @@ static enum belay__log_level level_of(const struct belay_event *event)
 			: BELAY__LOG_WARNING;
 	case BELAY_EVENT_BEAT:
 	case BELAY_EVENT_LATE:
+	case BELAY_EVENT_MASS_STALL_OVER:
+	case BELAY_EVENT_COMPLETE:
 		break;
 	}
 	return BELAY__LOG_INFO;
@@ -104,6 +108,26 @@ void belay__teller_note(struct belay__teller *teller, const char *what, const ch
 	belay__event_write_note(what, note, teller->seq, belay__clock_ns(CLOCK_REALTIME),
 		belay__clock_ns(CLOCK_MONOTONIC), &line);
 	send(teller, BELAY__LOG_NOTICE, &line);
+}
+
+void belay__teller_acted(struct belay__teller *teller, const struct belay__msg_acted *acted)
+{
+	struct belay__text line;
+
+	belay__text_init(&line, teller->line, sizeof(teller->line));
+	belay__event_write_acted(acted, teller->seq, belay__clock_ns(CLOCK_REALTIME), &line);
+	send(teller, (enum belay__log_level)belay__acted_level((enum belay__acted)acted->outcome),
+		&line);
+}
+
+const char *belay__teller_line(const struct belay__teller *teller)
+{
+	return teller->line;
+}
+
+uint64_t belay__teller_last_seq(const struct belay__teller *teller)
+{
+	return teller->seq - 1;
 }
 
 BELAY__HOT bool belay__teller_wants_rotation(struct belay__teller *teller)

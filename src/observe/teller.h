@@ -9,6 +9,7 @@
 
 #include "export/event_file.h"
 #include "observe/event_json.h"
+#include "observe/roles.h"
 
 #define BELAY__REFUSALS_MAX 24
 
@@ -35,6 +36,12 @@ void belay__teller_init(struct belay__teller *teller, struct belay_observer *obs
 
 void belay__teller_tell(struct belay__teller *teller, const struct belay_event *event);
 void belay__teller_note(struct belay__teller *teller, const char *what, const char *note);
+/* What the runner did or did not do. */
+void belay__teller_acted(struct belay__teller *teller, const struct belay__msg_acted *acted);
+
+/* The event told last: its JSON line without the newline, until the next is told; its number. */
+const char *belay__teller_line(const struct belay__teller *teller);
+uint64_t belay__teller_last_seq(const struct belay__teller *teller);
 
 /* Whether the file is full and nobody was asked in the last minute to rotate it; asking is then
  * remembered. */

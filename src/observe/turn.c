@@ -335,6 +335,9 @@ static bool report_evicted(struct belay_observer *observer)
 	if (!observer->evicted_pending)
 		return false;
 	observer->evicted_pending = false;
+	belay__totals_add(observer->totals, observer->evicted.name, observer->evicted.uid,
+		&observer->evicted.counted);
+	belay__totals_release(observer->totals);
 	observer->counts[BELAY__COUNT_EVICTED]++;
 	event = belay__event_start(observer, BELAY_EVENT_EVICTED);
 	event->pid = observer->evicted.pid;
@@ -593,6 +596,7 @@ BELAY__HOT const struct belay_event *belay_observer_next(struct belay_observer *
 	settle(observer);
 	for (;;) {
 		if (report_evicted(observer) ||
+			(observer->crowd_news > 0 && belay__crowds_next(observer)) ||
 			(observer->kept_at < observer->kept_count &&
 				belay__vanished_next(observer)) ||
 			step(observer))

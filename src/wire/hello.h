@@ -28,21 +28,28 @@ enum belay__hello_type {
 	BELAY__HELLO_STATUS = 5, /* one JSON line a process; name: a glob, a pid, or empty for all */
 	BELAY__HELLO_COUNTERS = 6, /* one JSON object */
 	BELAY__HELLO_EVENTS = 7,   /* JSON lines: events from now on, until the asker hangs up */
-	BELAY__HELLO_SELF = 8, /* one JSON object: the observer itself: socket, roles, warnings */
+	BELAY__HELLO_SELF = 8,  /* one JSON object: the observer itself: socket, roles, warnings */
+	BELAY__HELLO_PAUSE = 9, /* for `value` ms nobody whom `name` selects stalls or is acted on */
+	BELAY__HELLO_RESUME = 10, /* the pause of `name` is over */
+	BELAY__HELLO_ACT = 11, /* JSON lines: what would be done about whom `name` selects; DO: do it */
+	BELAY__HELLO_ALERT_TEST = 12, /* has the alert command run at once, and says how it went */
 };
+
+/* Flags of ACT. */
+#define BELAY__HELLO_DO 1
 
 struct belay__hello {
 	uint16_t magic;
 	uint8_t version;
 	uint8_t type;                      /* enum belay__hello_type */
 	uint8_t status;                    /* BEAT: enum belay_status */
-	uint8_t flags;                     /* 0 */
+	uint8_t flags;                     /* 0; ACT: BELAY__HELLO_DO */
 	uint16_t reserved;                 /* 0 */
 	uint32_t of;                       /* BEAT: pid of the ancestor, 0: the parent */
 	uint32_t progress;                 /* BEAT: payload */
 	uint64_t nonce;                    /* WITHIN, GOODBYE: the sender's last committed nonce */
-	uint64_t value;                    /* WITHIN: milliseconds */
-	char name[BELAY__HELLO_NAME_SIZE]; /* BEAT: the name, STATUS: the selection; empty: none */
+	uint64_t value;                    /* WITHIN, PAUSE: milliseconds */
+	char name[BELAY__HELLO_NAME_SIZE]; /* BEAT: the name; else the selection; empty: none */
 };
 static_assert(sizeof(struct belay__hello) == 104, "a request is one packet of a fixed size");
 static_assert(offsetof(struct belay__hello, name) == 32, "no hidden padding");

@@ -31,6 +31,7 @@ CASE_LIMIT = float(os.environ.get("BELAY_CASE_LIMIT", "50"))
 AT_ONCE = int(os.environ.get("BELAY_CASES_AT_ONCE", "3"))
 NOBODY = 65534
 ROOT = os.geteuid() == 0
+PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable  # for any user
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -322,6 +323,166 @@ class Observer:
 
     def ends(self, **members):
         return self.events.matching("end", **members)
+
+    def actions(self, **members):
+        return self.events.matching("action", **members)
+
+    def withheld(self, **members):
+        return self.events.matching("withheld", **members)
+
+    def role(self, name):
+        """The pid of a role, asked of /proc: works while nobody answers the door; 0: there is none."""
+        return next((pid for pid in children_of(self.pid) if comm(pid) == "belay-" + name), 0)
+
+    def replace_role(self, name):
+        """Kills a role and waits until there is another, and until the gate answers again; the new pid."""
+        mark, old = self.events.mark(), until(lambda: self.role(name), f"a {name}")
+        os.kill(old, signal.SIGKILL)
+        new = until(lambda: self.role(name) not in (0, old) and self.role(name), f"another {name}")
+        self.events.wait("observer", since=mark, what="role-restarted")
+
+        def answers():
+            with contextlib.suppress(OSError, AssertionError):
+                return ask(self.socket, PING)[0] == 0
+            return False
+        until(answers, "an answer of the gate")
+        return new
+
+
+# --- commands of ours ----------------------------------------------------------------------------------------------
+
+def belay(*arguments, **options):
+    """(exit status, stdout, stderr) of one `belay` command."""
+    done = subprocess.run([BELAY, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, check=False,
+                          env=clean_environment(), stdin=subprocess.DEVNULL, **options)
+    assert done.returncode >= 0, (arguments, done.returncode, done.stderr)
+    return done.returncode, done.stdout, done.stderr
+
+
+# --- commands that the observer runs -------------------------------------------------------------------------------
+
+class Lines:
+    """A file that commands add whole lines to, one each time they run."""
+
+    def __init__(self, room, name):
+        self.path = room.file(name)
+
+    def seen(self):
+        return [line for line in read_file(self.path).split("\n")[:-1]]
+
+    def wait(self, count=1, patience=PATIENCE):
+        """The first COUNT lines."""
+        return until(lambda: self.seen()[:count] if len(self.seen()) >= count else None,
+                     lambda: f"{count} lines in {self.path}; there are {self.seen()}", patience)
+
+
+class Probe:
+    """A command that writes down as what it runs; its script lies where nothing need be executable."""
+    SCRIPT = """
+import json, os, sys
+fds = {}
+for number in os.listdir("/proc/self/fd"):
+    try:
+        fds[number] = os.readlink("/proc/self/fd/" + number)
+    except OSError:
+        pass
+def text(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    except OSError as error:
+        return "error: %s" % error
+about = {"argv": sys.argv[2:], "environ": dict(entry.split("=", 1) for entry in text("/proc/self/environ").split("\\0") if entry),
+         "fds": fds, "fd3": text("/proc/self/fdinfo/3"), "cwd": os.getcwd(), "pid": os.getpid(), "pgid": os.getpgid(0),
+         "uids": os.getresuid(), "gids": os.getresgid(), "groups": sorted(os.getgroups()), "status": text("/proc/self/status")}
+out = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+os.write(out, (json.dumps(about) + "\\n").encode())
+"""
+
+    def __init__(self, room, name="probe"):
+        self.script = room.write(name + ".py", self.SCRIPT, 0o644)
+        self.lines = Lines(room, name + ".ran")
+
+    def command(self, *words):
+        return " ".join([PYTHON, "-I", self.script, self.lines.path, *words])
+
+    def seen(self):
+        return [json.loads(line) for line in self.lines.seen()]
+
+    def wait(self, count=1):
+        """What the COUNTth run wrote."""
+        return json.loads(self.lines.wait(count)[count - 1])
+
+
+class Held:
+    """A command that writes "TARGET OWN-PID" and ends when it is let go."""
+
+    def __init__(self, room, name="held"):
+        self.lines, self.gate = Lines(room, name + ".ran"), room.file(name + ".go")
+        script = room.write(name + ".sh", f'echo "$1 $$" >>{self.lines.path}\n'
+                            f"while [ ! -e {self.gate} ]; do sleep 0.05; done\n", 0o644)
+        self.command = f"/bin/sh {script} {{pid}}"
+
+    def seen(self):
+        return [tuple(map(int, line.split())) for line in self.lines.seen()]
+
+    def wait(self, count=1):
+        self.lines.wait(count)
+        return self.seen()[count - 1]
+
+    def let_go(self):
+        with open(self.gate, "w", encoding="utf-8"):
+            pass
+
+
+class Calls:
+    """A command that keeps its stdin: what each call of an alert command was given. FAILURES: so many calls fail first."""
+
+    def __init__(self, room, name="calls", failures=0):
+        self.path = room.file(name)
+        os.mkdir(self.path)
+        script = room.write(name + ".sh", f"""cd {self.path} || exit 70
+cat >part.$$
+{{ echo "$BELAY_ALERTS"; cat part.$$; }} >whole.$$
+rm part.$$
+n=1
+until ln whole.$$ call.$n 2>/dev/null; do n=$((n + 1)); done
+rm whole.$$
+[ $n -gt {failures} ]
+""", 0o644)
+        self.command = f"/bin/sh {script}"
+
+    def seen(self):
+        """A list for each call, of the objects that it was given."""
+        calls = []
+        while os.path.exists(name := os.path.join(self.path, f"call.{len(calls) + 1}")):
+            count, *lines = read_file(name).splitlines()
+            assert count == str(len(lines)), (count, lines)
+            calls.append([json.loads(line) for line in lines])
+        return calls
+
+    def lines(self, **members):
+        return [line for call in self.seen() for line in call if all(line.get(k) == v for k, v in members.items())]
+
+    def wait(self, count=1, patience=30, **members):
+        """The COUNTth line that has MEMBERS."""
+        def what():
+            return f"an alert {members}; seen: {self.seen()}"
+        return until(lambda: self.lines(**members)[count - 1:count], what, patience)[0]
+
+
+def ordinary(room):
+    """From here on this case is an ordinary user's, also when root runs it: what root's own processes get of an observer
+    that root runs is a different matter."""
+    if not ROOT:
+        return
+    os.chown(room.path, NOBODY, NOBODY)
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    libc.prctl(4, 1, 0, 0, 0)  # dumpable again: /proc belongs to the new uid
+    if not (os.access(OBSERVE, os.X_OK) and os.access(WORKER, os.X_OK)):
+        raise Skip("an ordinary user cannot reach the programs")
 
 
 # --- processes -----------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def _(room):
     assert row["pid"] == observer.pid and row["socket"] == observer.socket, row
     assert row["uid"] == os.geteuid() and row["threshold_s"] == 0.75 and row["capacity"] == 123, row
     assert row["events_file"] == observer.events_path, row
-    assert {role["name"] for role in row["roles"]} == {"gate", "prober"}, row
+    assert {role["name"] for role in row["roles"]} == {"gate", "prober", "exporter"}, row
     assert row["queue_frames"] >= 1 and row["tracked"] == 0, row
 
 

@@ -333,7 +333,7 @@ def _(room):
 def _(room):
     observer = Observer(room)
     roles = children_of(observer.pid)
-    assert len(roles) == 2, roles
+    assert len(roles) == 3, roles
     observer.process.kill()
     observer.process.wait()
     until(lambda: not any(alive(pid) for pid in roles), "the roles' end")

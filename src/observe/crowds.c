@@ -1,0 +1,320 @@
+#include "observe/crowds.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "identity/evidence.h"
+#include "observe/core.h"
+
+/* How long after a deadline its verdict may come. */
+#define EVIDENCE_NS (UINT64_C(2) * BELAY__EVIDENCE_WITHIN_MS * BELAY__NS_PER_MS)
+/* How many are looked at, once, to say how many are silent when a mass stall starts. */
+#define LOOKS_AT_START 4096
+
+static struct belay__member *member(struct belay_observer *observer, uint32_t number)
+{
+	return &observer->watches[number].member;
+}
+
+bool belay__is_blamed(uint8_t verdict)
+{
+	return verdict == BELAY__VERDICT_BLOCKED || verdict == BELAY__VERDICT_SILENT;
+}
+
+/* More than a fifth, and not fewer than five. */
+static uint32_t mass_of(const struct belay__crowd *crowd)
+{
+	uint32_t mass = crowd->members / 5 + 1;
+
+	return mass < BELAY__CROWD_MASS_MIN ? BELAY__CROWD_MASS_MIN : mass;
+}
+
+void belay__crowds_reset(struct belay_observer *observer)
+{
+	uint64_t mass_stalls = observer->crowds.mass_stalls;
+
+	observer->crowds = (struct belay__crowds){ .mass_stalls = mass_stalls };
+	observer->crowd_news = 0;
+	for (uint32_t i = 0; i < observer->options.capacity; i++)
+		observer->watches[i].member = (struct belay__member){ .crowd = 0 };
+}
+
+void belay__crowds_resume(struct belay_observer *observer)
+{
+	observer->crowd_news = 0;
+	for (uint32_t i = 0; i <= BELAY__CROWDS_MAX; i++) {
+		struct belay__crowd *crowd = &observer->crowds.crowds[i];
+
+		crowd->told = crowd->members > 0 && crowd->silent >= mass_of(crowd);
+		crowd->starts = crowd->ends = false;
+	}
+}
+
+/* The crowd of RULE and UID, an empty one made theirs, or that of all others. */
+static uint16_t find(struct belay__crowds *crowds, uint16_t rule, uint32_t uid)
+{
+	uint16_t empty = BELAY__CROWDS_MAX;
+
+	for (uint16_t i = 0; i < BELAY__CROWDS_MAX; i++) {
+		const struct belay__crowd *crowd = &crowds->crowds[i];
+
+		if (crowd->members == 0 && !crowd->ends && empty == BELAY__CROWDS_MAX)
+			empty = i;
+		if (crowd->members > 0 && crowd->rule == rule && crowd->uid == uid)
+			return i;
+	}
+	if (empty < BELAY__CROWDS_MAX || crowds->crowds[empty].members == 0)
+		crowds->crowds[empty] = (struct belay__crowd){ .rule = rule,
+			.uid = uid,
+			.oldest = BELAY__NO_RECORD,
+			.newest = BELAY__NO_RECORD };
+	return empty;
+}
+
+static void forget_recent(struct belay_observer *observer, struct belay__crowd *crowd,
+	uint32_t number)
+{
+	struct belay__member *gone = member(observer, number);
+
+	if (!gone->recent)
+		return;
+	if (gone->prev != BELAY__NO_RECORD)
+		member(observer, gone->prev)->next = gone->next;
+	else
+		crowd->oldest = gone->next;
+	if (gone->next != BELAY__NO_RECORD)
+		member(observer, gone->next)->prev = gone->prev;
+	else
+		crowd->newest = gone->prev;
+	gone->recent = false;
+	crowd->recent--;
+}
+
+static void add_recent(struct belay_observer *observer, struct belay__crowd *crowd, uint32_t number)
+{
+	struct belay__member *added = member(observer, number);
+
+	added->prev = crowd->newest;
+	added->next = BELAY__NO_RECORD;
+	added->recent = true;
+	added->since_ns = observer->now_ns;
+	if (crowd->newest != BELAY__NO_RECORD)
+		member(observer, crowd->newest)->next = number;
+	else
+		crowd->oldest = number;
+	crowd->newest = number;
+	crowd->recent++;
+}
+
+static void mark_news(struct belay_observer *observer, bool *news)
+{
+	*news = true;
+	observer->crowd_news++;
+}
+
+/* A mass stall is over when it would be none any more. */
+static void review(struct belay_observer *observer, struct belay__crowd *crowd)
+{
+	if (!crowd->told || crowd->silent >= mass_of(crowd))
+		return;
+	crowd->told = false;
+	crowd->watched_until_ns = 0;
+	/* One that was not told yet need not be told to be over. */
+	if (crowd->starts) {
+		crowd->starts = false;
+		observer->crowd_news--;
+	} else {
+		mark_news(observer, &crowd->ends);
+	}
+}
+
+void belay__crowd_join(struct belay_observer *observer, uint32_t number, bool stalled)
+{
+	const struct belay__record *record = &observer->table.records[number];
+	struct belay__member *joined = member(observer, number);
+	uint16_t at = find(&observer->crowds, record->rule, record->uid);
+	struct belay__crowd *crowd = &observer->crowds.crowds[at];
+
+	*joined = (struct belay__member){ .crowd = (uint16_t)(at + 1), .silent = stalled };
+	crowd->members++;
+	crowd->silent += stalled;
+}
+
+void belay__crowd_heard(struct belay_observer *observer, uint32_t number)
+{
+	struct belay__member *heard = member(observer, number);
+	struct belay__crowd *crowd;
+
+	if (!heard->silent || heard->crowd == 0)
+		return;
+	crowd = &observer->crowds.crowds[heard->crowd - 1];
+	forget_recent(observer, crowd, number);
+	heard->silent = false;
+	crowd->silent--;
+	review(observer, crowd);
+}
+
+void belay__crowd_leave(struct belay_observer *observer, uint32_t number)
+{
+	struct belay__member *gone = member(observer, number);
+
+	if (gone->crowd == 0)
+		return;
+	belay__crowd_heard(observer, number);
+	observer->crowds.crowds[gone->crowd - 1].members--;
+	gone->crowd = 0;
+}
+
+/* Who to count: members of crowd number AT that were not heard since BEFORE_NS. */
+struct suspicion {
+	uint16_t at;
+	uint64_t before_ns;
+	uint32_t enough; /* no more need be counted */
+	uint32_t looks;  /* how many may be looked at */
+	uint32_t count;
+};
+
+static void count_on(struct belay_observer *observer, uint8_t list, struct suspicion *suspicion)
+{
+	const struct belay__deadlines *deadlines = &observer->table.deadlines;
+	uint32_t next = deadlines->head[list];
+
+	while (!belay__is_list_end(next) && suspicion->looks > 0 &&
+		suspicion->count < suspicion->enough) {
+		const struct belay__slot *slot = &deadlines->slots[next];
+
+		if (slot->last_ns > suspicion->before_ns)
+			return;
+		suspicion->looks--;
+		suspicion->count += slot->record != BELAY__NO_RECORD &&
+			member(observer, slot->record)->crowd == suspicion->at + 1;
+		next = slot->next;
+	}
+}
+
+/* Those that are being asked about, and those at the head of LIST. */
+static void count_suspects(struct belay_observer *observer, uint8_t list,
+	struct suspicion *suspicion)
+{
+	count_on(observer, BELAY__LIST_QUESTION, suspicion);
+	if (list != BELAY__LIST_WITHIN)
+		count_on(observer, list, suspicion);
+}
+
+static uint64_t ago(const struct belay_observer *observer, uint64_t ns)
+{
+	return observer->now_ns > ns ? observer->now_ns - ns : 0;
+}
+
+void belay__crowd_silent(struct belay_observer *observer, uint32_t number, uint8_t list,
+	uint64_t threshold_ns)
+{
+	struct belay__member *fallen = member(observer, number);
+	struct suspicion suspicion = { .before_ns = ago(observer, threshold_ns / 2),
+		.looks = LOOKS_AT_START };
+	struct belay__crowd *crowd;
+
+	if (fallen->crowd == 0 || fallen->silent)
+		return;
+	crowd = &observer->crowds.crowds[fallen->crowd - 1];
+	while (crowd->oldest != BELAY__NO_RECORD && crowd->recent > 0 &&
+		member(observer, crowd->oldest)->since_ns < ago(observer, threshold_ns))
+		forget_recent(observer, crowd, crowd->oldest);
+	fallen->silent = true;
+	crowd->silent++;
+	add_recent(observer, crowd, number);
+	if (crowd->told || crowd->recent < mass_of(crowd))
+		return;
+	crowd->told = true;
+	suspicion.at = (uint16_t)(fallen->crowd - 1);
+	suspicion.enough = crowd->members - crowd->silent;
+	count_suspects(observer, list, &suspicion);
+	crowd->suspects = suspicion.count;
+	if (crowd->ends) {
+		crowd->ends = false;
+		observer->crowd_news--;
+	}
+	mark_news(observer, &crowd->starts);
+}
+
+enum belay__outlook belay__crowd_look(struct belay_observer *observer, uint16_t number, uint8_t list)
+{
+	struct suspicion suspicion = { .looks = BELAY__SUSPECTS_MAX };
+	const struct belay__crowd *crowd;
+	uint32_t mass;
+
+	if (number == 0)
+		return BELAY__ALONE;
+	crowd = &observer->crowds.crowds[number - 1];
+	mass = mass_of(crowd);
+	if (crowd->told)
+		return BELAY__MANY;
+	if (crowd->members < mass)
+		return BELAY__ALONE;
+	if (crowd->recent >= mass)
+		return BELAY__MAYBE_MANY; /* the crowd has become smaller since */
+	suspicion.at = (uint16_t)(number - 1);
+	suspicion.before_ns = crowd->suspect_before_ns;
+	suspicion.enough = mass - crowd->recent;
+	count_suspects(observer, list, &suspicion);
+	/* So many silent ones of others stand before them that it cannot be told: caution costs one
+	 * threshold. */
+	return suspicion.count >= suspicion.enough || suspicion.looks == 0 ? BELAY__MAYBE_MANY
+									   : BELAY__ALONE;
+}
+
+enum belay__outlook belay__crowd_outlook(struct belay_observer *observer, uint32_t at,
+	uint64_t *ret_until_ns)
+{
+	const struct belay__slot *slot = &observer->table.slots[at];
+	uint64_t threshold_ns = observer->table.deadlines.length_ns[slot->list];
+	uint16_t number = member(observer, slot->record)->crowd;
+	struct belay__crowd *crowd;
+
+	*ret_until_ns = observer->now_ns;
+	if (number == 0)
+		return BELAY__ALONE;
+	crowd = &observer->crowds.crowds[number - 1];
+	if (crowd->watched_until_ns <= observer->now_ns) {
+		crowd->watched_until_ns = observer->now_ns + threshold_ns + EVIDENCE_NS;
+		crowd->suspect_before_ns = ago(observer, threshold_ns / 2);
+	}
+	*ret_until_ns = crowd->watched_until_ns;
+	return belay__crowd_look(observer, number, slot->list);
+}
+
+const char *belay__crowd_name(const struct belay_observer *observer, uint32_t at)
+{
+	uint16_t rule = observer->crowds.crowds[at].rule;
+
+	if (at == BELAY__CROWDS_MAX)
+		return "(others)";
+	return rule == 0 || rule > observer->rule_count ? "(no rule)"
+							: observer->rules[rule - 1].name;
+}
+
+bool belay__crowds_next(struct belay_observer *observer)
+{
+	struct belay_event *event;
+	struct belay__crowd *crowd;
+	uint32_t at = 0;
+
+	if (observer->crowd_news == 0)
+		return false;
+	while (at < BELAY__CROWDS_MAX && !observer->crowds.crowds[at].starts &&
+		!observer->crowds.crowds[at].ends)
+		at++;
+	crowd = &observer->crowds.crowds[at];
+	observer->crowd_news--;
+	if (!crowd->starts && !crowd->ends)
+		return false;
+	event = belay__event_start(observer,
+		crowd->starts ? BELAY_EVENT_MASS_STALL : BELAY_EVENT_MASS_STALL_OVER);
+	event->name = belay__crowd_name(observer, at);
+	event->uid = crowd->uid;
+	event->expected = crowd->members;
+	event->beating = crowd->silent + (crowd->starts ? crowd->suspects : 0);
+	observer->crowds.mass_stalls += crowd->starts;
+	crowd->starts = crowd->ends = false;
+	return true;
+}

@@ -1,0 +1,86 @@
+/* crowds.h - the processes of one rule and one user, and whether many of them went silent at once
+ *
+ * When more than 20 % of a crowd, and at least five, go silent within one threshold, the cause is
+ * hardly in them: one event tells it, and nothing is done about each. Only silences that would be
+ * acted on count (verdicts blocked and silent): a dozen stopped by a signal is no mass stall.
+ *
+ * Silent members of the last threshold hang on a list in order of time, so nothing is ever scanned;
+ * who else may be about to be silent is looked for at the head of its deadline list only. There are
+ * BELAY__CROWDS_MAX crowds; what does not fit shares one more.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BELAY__CROWDS_MAX     256
+#define BELAY__CROWD_MASS_MIN 5
+/* How many silent ones are looked at to find out how many belong to a crowd. */
+#define BELAY__SUSPECTS_MAX 1024
+
+struct belay_observer;
+
+struct belay__crowd {
+	uint32_t uid;
+	uint16_t rule;     /* number + 1; 0: none */
+	bool told;         /* its mass stall was told and goes on */
+	bool starts, ends; /* to be told */
+	uint32_t members, silent;
+	uint32_t recent;            /* of the silent: since one threshold at most */
+	uint32_t oldest, newest;    /* of those: record numbers, BELAY__NO_RECORD: none */
+	uint32_t suspects;          /* when it started */
+	uint64_t watched_until_ns;  /* others are suspected until then; 0: never */
+	uint64_t suspect_before_ns; /* suspected is who was not heard since */
+};
+
+struct belay__crowds {
+	struct belay__crowd crowds[BELAY__CROWDS_MAX + 1]; /* the last is that of all others */
+	uint64_t mass_stalls;                              /* told so far */
+};
+
+/* Beside each process (struct belay__watch). */
+struct belay__member {
+	uint16_t crowd; /* its number + 1; 0: none */
+	bool silent;    /* counted as such */
+	bool recent;    /* on the list of its crowd */
+	uint32_t prev, next;
+	uint64_t since_ns;
+};
+
+/* Whether a silence with this enum belay__verdict counts. */
+bool belay__is_blamed(uint8_t verdict);
+
+enum belay__outlook {
+	BELAY__ALONE,      /* a mass stall of its crowd is not possible soon */
+	BELAY__MAYBE_MANY, /* too many others have not been heard for half a threshold */
+	BELAY__MANY,       /* it belongs to a mass stall */
+};
+
+/* Forgets all crowds, which nobody belongs to any more. */
+void belay__crowds_reset(struct belay_observer *observer);
+/* After processes were taken over, or got new rules: what goes on was told before. */
+void belay__crowds_resume(struct belay_observer *observer);
+
+/* The process of record NUMBER, named and with its rule, is one of its crowd from now on (STALLED:
+ * a silent one); and no longer. */
+void belay__crowd_join(struct belay_observer *observer, uint32_t number, bool stalled);
+void belay__crowd_leave(struct belay_observer *observer, uint32_t number);
+/* It went silent, with a verdict that would be acted on; and was heard again. THRESHOLD_NS is its
+ * own. */
+void belay__crowd_silent(struct belay_observer *observer, uint32_t number, uint8_t list,
+	uint64_t threshold_ns);
+void belay__crowd_heard(struct belay_observer *observer, uint32_t number);
+
+/* What the stall in slot AT, the event at hand, may be part of. When it may be part of many, ask
+ * belay__crowd_look() again until *ret_until_ns (the observer's clock). */
+enum belay__outlook belay__crowd_outlook(struct belay_observer *observer, uint32_t at,
+	uint64_t *ret_until_ns);
+/* The same of crowd NUMBER (struct belay__member) whose members' deadlines lie on LIST. */
+enum belay__outlook belay__crowd_look(struct belay_observer *observer, uint16_t number,
+	uint8_t list);
+
+/* What crowd number AT (from 0) is called: its rule's name, "(no rule)" or "(others)". */
+const char *belay__crowd_name(const struct belay_observer *observer, uint32_t at);
+
+/* Makes the event of a mass stall that started or is over. Returns whether there was one. */
+bool belay__crowds_next(struct belay_observer *observer);
