@@ -1,4 +1,4 @@
-/* worker.c - a process that beats ten times a second until it is told to go wrong
+/* worker.c - a process that beats five times a second until it is told to go wrong
  *
  * Usage: worker [deadlock|crash]
  *
@@ -13,7 +13,7 @@
 
 #include <belay/beat.h>
 
-#define BEAT_EVERY_NS 100000000
+#define BEAT_EVERY_NS 200000000
 
 static pthread_mutex_t orders = PTHREAD_MUTEX_INITIALIZER, stock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t both_hold_one;
