@@ -21,6 +21,20 @@ static void warn_about_queue(const struct belay__parent *parent)
 		parent->queue_frames);
 }
 
+/* What the original warns about, too. */
+static void warn_about_actions(const struct belay__observe_options *options)
+{
+	if (options->recovery_inherit_env)
+		belay__log(BELAY__LOG_WARNING,
+			"--recovery-inherit-env: commands get the observer's whole environment, "
+			"secrets in it included");
+	if (options->audit_file[0] != '\0' && options->audit_sync_every > 1)
+		belay__log(BELAY__LOG_WARNING,
+			"--recovery-audit-sync-every %llu: a crash of the host may lose as many "
+			"records",
+			(unsigned long long)options->audit_sync_every);
+}
+
 void belay__banner(const struct belay__parent *parent, uint32_t going_on)
 {
 	const struct belay__observe_options *options = &parent->config.options;
@@ -28,6 +42,7 @@ void belay__banner(const struct belay__parent *parent, uint32_t going_on)
 	struct belay__text threshold;
 
 	warn_about_queue(parent);
+	warn_about_actions(options);
 	if (!isatty(STDERR_FILENO))
 		return;
 	belay__text_init(&threshold, buffer, sizeof(buffer));

@@ -1,0 +1,132 @@
+/* The gate's channels to prober and exporter. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "ipc/channel.h"
+#include "observe/gate.h"
+
+#define COUNTS_PER_TURN 4
+
+/* --- the prober --- */
+
+int belay__gate_ask_prober(void *data, uint32_t pid, uint64_t start_ticks)
+{
+	struct belay__gate *gate = data;
+	struct belay__msg_ask ask = { .pid = pid, .start_ticks = start_ticks };
+
+	if (gate->prober_fd < 0)
+		return -ENOTCONN;
+	return belay__channel_send(gate->prober_fd, BELAY__MSG_ASK, &ask, sizeof(ask), -EBADF);
+}
+
+static int on_answer(void *data, const void *record, int fd_consume)
+{
+	const struct belay__msg_answer *answer = record;
+	struct belay__gate *gate = data;
+	struct belay__evidence evidence = answer->evidence;
+
+	(void)fd_consume;
+	/* The prober is trusted with looking, not with our memory. */
+	evidence.wchan[sizeof(evidence.wchan) - 1] = '\0';
+	belay__observer_answer(gate->observer, answer->pid, answer->start_ticks, answer->code,
+		&evidence);
+	return 0;
+}
+
+static const struct belay__message_rule prober_rules[] = {
+	{ BELAY__MSG_ANSWER, sizeof(struct belay__msg_answer), BELAY__WITHOUT_FD, on_answer },
+};
+
+static void on_prober_ready(struct belay__io *io, uint32_t events)
+{
+	struct belay__gate *gate = io->data;
+
+	(void)events;
+	if (belay__channel_receive(gate->prober_fd, prober_rules, 1, gate,
+		    BELAY__GATE_MESSAGES_PER_TURN) >= 0)
+		return;
+	/* The parent sends the next one's channel; until then stalls are told without evidence. */
+	belay__io_remove(io);
+	gate->prober_fd = belay__close(gate->prober_fd);
+}
+
+void belay__gate_watch_prober(struct belay__gate *gate)
+{
+	if (gate->prober_fd >= 0)
+		(void)belay__io_add(belay__observer_loop(gate->observer), &gate->prober_io,
+			gate->prober_fd, EPOLLIN, on_prober_ready, gate);
+}
+
+/* --- the exporter --- */
+
+/* What is known about actions. */
+static void fill_acting(const struct belay__gate *gate, struct belay__msg_counts *counts)
+{
+	const uint64_t *outcomes = belay__actor_outcomes(gate->actor);
+
+	_Static_assert(BELAY__ACTED_COUNT <= sizeof(counts->outcomes) / sizeof(counts->outcomes[0]),
+		"one message holds them all");
+	memcpy(counts->outcomes, outcomes, BELAY__ACTED_COUNT * sizeof(outcomes[0]));
+	counts->runner = *belay__actor_runner_counts(gate->actor);
+	counts->mass_stalls = gate->observer->crowds.mass_stalls;
+	counts->paused = belay__paused_count(gate->observer);
+}
+
+static void fill_counters(struct belay__gate *gate, struct belay__msg_counts *counts)
+{
+	struct belay_counter counters[BELAY__COUNTER_COUNT];
+
+	_Static_assert(BELAY__COUNTER_COUNT <= BELAY__COUNTS_MAX, "one message holds them all");
+	counts->count = (uint32_t)belay_observer_counters(gate->observer, counters,
+		BELAY__COUNTER_COUNT);
+	for (uint32_t i = 0; i < counts->count; i++)
+		counts->counters[i] = counters[i].value;
+}
+
+static int on_count(void *data, const void *record, int fd_consume)
+{
+	struct belay__gate *gate = data;
+	struct belay__msg_counts counts = { .default_threshold_ns = 0 };
+
+	(void)record;
+	(void)fd_consume;
+	counts.observer_ns = belay__watch_clock_now(&gate->observer->clock);
+	counts.realtime_ns = belay__clock_ns(CLOCK_REALTIME);
+	counts.default_threshold_ns =
+		gate->observer->table.deadlines.length_ns[gate->observer->default_list];
+	counts.events_written = gate->teller.file.written;
+	counts.events_lost = gate->teller.file.lost;
+	fill_counters(gate, &counts);
+	fill_acting(gate, &counts);
+	/* An exporter that does not read asks again. */
+	(void)belay__channel_send(gate->exporter_fd, BELAY__MSG_COUNTS, &counts, sizeof(counts),
+		-EBADF);
+	return 0;
+}
+
+static const struct belay__message_rule exporter_rules[] = {
+	{ BELAY__MSG_COUNT, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_count },
+};
+
+static void on_exporter_ready(struct belay__io *io, uint32_t events)
+{
+	struct belay__gate *gate = io->data;
+
+	(void)events;
+	if (belay__channel_receive(gate->exporter_fd, exporter_rules, 1, gate, COUNTS_PER_TURN) >= 0)
+		return;
+	/* The parent sends the next one's channel. */
+	belay__io_remove(io);
+	gate->exporter_fd = belay__close(gate->exporter_fd);
+}
+
+void belay__gate_watch_exporter(struct belay__gate *gate)
+{
+	if (gate->exporter_fd >= 0)
+		(void)belay__io_add(belay__observer_loop(gate->observer), &gate->exporter_io,
+			gate->exporter_fd, EPOLLIN, on_exporter_ready, gate);
+}
