@@ -129,7 +129,7 @@ static int run(int argc, char **argv)
 		belay__complain("%s; see: belay act --help", fault);
 		return BELAY__EXIT_USAGE;
 	}
-	if (!belay__order_name(&order, argv[1]))
+	if (!belay__order_name(&order, &belay__command_act, argv[1]))
 		return BELAY__EXIT_USAGE;
 	order.hello.flags = options.now ? BELAY__HELLO_DO : 0;
 

@@ -87,7 +87,11 @@ int belay__command_help(const struct belay__command *command)
 
 static int complain_of_usage(const struct belay__command *command, const char *sentence)
 {
-	belay__complain("%s; see: belay %s --help", sentence, command->name);
+	/* One hint is enough, and this one names the command. */
+	const char *hint = strstr(sentence, "; --help lists the options");
+	int len = (int)(hint == NULL ? strlen(sentence) : (size_t)(hint - sentence));
+
+	belay__complain("%.*s; see: belay %s --help", len, sentence, command->name);
 	return BELAY__EXIT_USAGE;
 }
 

@@ -6,16 +6,17 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "cmd/cmd.h"
 
-bool belay__order_name(struct belay__order *order, const char *name)
+bool belay__order_name(struct belay__order *order, const struct belay__command *command,
+	const char *name)
 {
 	size_t len = strlen(name);
 
 	if (len == 0 || len > BELAY__NAME_MAX) {
 		belay__complain(
-			"'%.64s' is no name: a name, a glob or a pid has 1 to %d characters", name,
-			BELAY__NAME_MAX);
+			"'%.64s' is no name: a name, a glob or a pid has 1 to %d characters; see: "
+			"belay %s --help",
+			name, BELAY__NAME_MAX, command->name);
 		return false;
 	}
 	memcpy(order->hello.name, name, len);

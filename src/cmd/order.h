@@ -7,6 +7,7 @@
 #include <belay/error.h>
 
 #include "cmd/ask.h"
+#include "cmd/cmd.h"
 
 struct belay__order {
 	const char *socket; /* "": the first default one */
@@ -17,8 +18,9 @@ struct belay__order {
 	void *data;
 };
 
-/* Copies NAME into the order. False, said on stderr: it is none. */
-bool belay__order_name(struct belay__order *order, const char *name);
+/* Copies NAME into the order that COMMAND gives. False, said on stderr: it is none. */
+bool belay__order_name(struct belay__order *order, const struct belay__command *command,
+	const char *name);
 
 /* Gives the order and hears the whole answer. 0; or a negative errno with a sentence, with
  * *ret_refused set when it is the observer's: it heard the order and does not do it. The sentence of

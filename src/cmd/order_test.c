@@ -35,13 +35,22 @@ struct script {
 	const char *lines;
 	int code;
 	const char *sentence;
+	const char *rows;
 };
+
+static const char *rows_of_status;
 
 static void answer(int fd, const struct belay__hello *hello, void *data)
 {
 	const struct script *script = data;
 
-	(void)hello;
+	/* Whoever pauses asks first who beats. */
+	if (hello->type == BELAY__HELLO_STATUS) {
+		if (script->rows != NULL)
+			test_send(fd, BELAY__HELLO_LINES, 0, script->rows);
+		test_send(fd, BELAY__HELLO_DONE, 0, "");
+		return;
+	}
 	if (script->lines != NULL)
 		test_send(fd, BELAY__HELLO_LINES, 0, script->lines);
 	test_send(fd, BELAY__HELLO_DONE, script->code, script->sentence);
@@ -49,7 +58,10 @@ static void answer(int fd, const struct belay__hello *hello, void *data)
 
 static void order(const char *lines, int code, const char *sentence, const char *const *words)
 {
-	struct script script = { .lines = lines, .code = code, .sentence = sentence };
+	struct script script = { .lines = lines,
+		.code = code,
+		.sentence = sentence,
+		.rows = rows_of_status };
 	struct test_answer how = { .answer = answer, .data = &script };
 
 	test_run(&run, &door, &how, words);
@@ -60,24 +72,51 @@ static void a_pause_carries_whom_and_how_long(void **state)
 	static const struct {
 		const char *words[5];
 		uint64_t ms;
-	} rows[] = { { { "pause", "work*" }, 600000 },
-		{ { "pause", "work*", "--for", "90s" }, 90000 },
-		{ { "pause", "--for=1.5s", "work*" }, 1500 },
-		{ { "pause", "work*", "--for", "31d" }, UINT64_C(2678400000) } };
+		const char *out;
+	} rows[] = { { { "pause", "work*" }, 600000,
+			     "work* is paused for 10m00s; sooner: belay resume 'work*'\n" },
+		{ { "pause", "work*", "--for", "90s" }, 90000,
+			"work* is paused for 1m30s; sooner: belay resume 'work*'\n" },
+		{ { "pause", "--for=1.5s", "work*" }, 1500,
+			"work* is paused for 1.5s; sooner: belay resume 'work*'\n" },
+		{ { "pause", "work*", "--for", "31d" }, UINT64_C(2678400000),
+			"work* is paused for 31d00h; sooner: belay resume 'work*'\n" } };
 	(void)state;
 
+	rows_of_status = "{\"name\":\"work#1\",\"pid\":7,\"state\":\"healthy\"}\n";
 	for (size_t i = 0; i < BELAY__COUNT_OF(rows); i++) {
 		order(NULL, 0, "", rows[i].words);
 		assert_int_equal(run.exit, 0);
-		assert_int_equal(run.requests, 1);
+		assert_int_equal(run.requests, 2);
 		assert_int_equal(run.hello.type, BELAY__HELLO_PAUSE);
 		assert_int_equal(run.hello.value, rows[i].ms);
 		assert_string_equal(run.hello.name, "work*");
-		assert_int_equal(strncmp(run.out, "work* is paused until 20", 24), 0);
+		assert_string_equal(run.out, rows[i].out);
 		assert_string_equal(run.err, "");
 	}
 	order(NULL, 0, "", WORDS("pause", "work*", "--json"));
-	assert_int_equal(strncmp(run.out, "{\"pattern\":\"work*\",\"paused_until\":\"20", 36), 0);
+	assert_string_equal(run.out,
+		"{\"pattern\":\"work*\",\"for_s\":600.000000000,\"beating\":1}\n");
+	rows_of_status = NULL;
+}
+
+static void a_pause_of_nobody_says_so(void **state)
+{
+	(void)state;
+
+	rows_of_status = "{\"name\":\"web\",\"state\":\"missing\",\"expected\":1,\"beating\":0}\n"
+			 "{\"name\":\"web\",\"pid\":7,\"state\":\"ended\"}\n";
+	for (unsigned i = 0; i < 2; i++) {
+		order(NULL, 0, "", WORDS("pause", "web"));
+		assert_int_equal(run.exit, 0);
+		assert_int_equal(run.hello.type, BELAY__HELLO_PAUSE);
+		assert_string_equal(run.out, "web is paused for 10m00s; sooner: belay resume web\n");
+		assert_non_null(strstr(run.err, "nobody of that name beats now"));
+		rows_of_status = NULL;
+	}
+	order(NULL, 0, "", WORDS("pause", "web", "--json"));
+	assert_string_equal(run.out,
+		"{\"pattern\":\"web\",\"for_s\":600.000000000,\"beating\":0}\n");
 }
 
 static void a_resume_carries_whom(void **state)
@@ -90,7 +129,7 @@ static void a_resume_carries_whom(void **state)
 	assert_string_equal(run.hello.name, "work*");
 	assert_string_equal(run.out, "work* is watched again\n");
 	order(NULL, 0, "", WORDS("resume", "work*", "--json"));
-	assert_string_equal(run.out, "{\"pattern\":\"work*\",\"paused_until\":null}\n");
+	assert_string_equal(run.out, "{\"pattern\":\"work*\",\"for_s\":null}\n");
 }
 
 static void what_would_be_done_is_said_with_its_reason(void **state)
@@ -206,7 +245,12 @@ static void what_cannot_be_ordered_is_a_matter_of_usage(void **state)
 	} rows[] = {
 		{ { "pause" }, "whom?" },
 		{ { "resume" }, "whom?" },
-		{ { "pause", "" }, "is no name" },
+		{ { "pause", "" }, "belay pause --help" },
+		{ { "resume", "" }, "belay resume --help" },
+		{ { "act", "", "--now" }, "belay act --help" },
+		{ { "pause", "we b" }, "no name can match 'we b'" },
+		{ { "pause", "we[b" }, "belay pause --help" },
+		{ { "pause", "x/web" }, "no name can match" },
 		{ { "pause", "a", "b" }, "belay pause --help" },
 		{ { "pause", "a", "--for", "0" }, "--for" },
 		{ { "pause", "a", "--for", "32d" }, "--for" },
@@ -248,6 +292,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pause_carries_whom_and_how_long),
+		cmocka_unit_test(a_pause_of_nobody_says_so),
 		cmocka_unit_test(a_resume_carries_whom),
 		cmocka_unit_test(what_would_be_done_is_said_with_its_reason),
 		cmocka_unit_test(now_is_another_flag),

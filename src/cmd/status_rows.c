@@ -72,7 +72,7 @@ static void explain(const struct belay__json *object, struct belay__status_row *
 {
 	uint64_t beating, expected, ago_ns;
 	struct belay__text text;
-	char until[40];
+	char word[40];
 
 	belay__text_init(&text, row->why, sizeof(row->why));
 	if (row->state == BELAY__STATE_ENDED) {
@@ -88,10 +88,11 @@ static void explain(const struct belay__json *object, struct belay__status_row *
 		if (beating != BELAY__NOT_TOLD && expected != BELAY__NOT_TOLD)
 			belay__text_addf(&text, "%llu of %llu beat", (unsigned long long)beating,
 				(unsigned long long)expected);
-	} else if (!belay__json_member_text(object, "verdict", row->why, sizeof(row->why)) &&
-		belay__json_member_text(object, "paused_until", until, sizeof(until))) {
-		belay__text_addf(&text, "paused until %s", until);
+	} else if (belay__json_member_text(object, "verdict", word, sizeof(word))) {
+		belay__text_add(&text, word);
 	}
+	if (belay__json_member_text(object, "paused_until", word, sizeof(word)))
+		belay__text_addf(&text, "%spaused until %s", text.len > 0 ? ", " : "", word);
 }
 
 /* Reads LINE into *ret_row. False when it is no row. */
@@ -175,22 +176,26 @@ void belay__status_free(struct belay__status *status)
 	*status = (struct belay__status){ 0 };
 }
 
+size_t belay__status_beating(const struct belay__status *status)
+{
+	size_t beating = 0;
+
+	for (size_t i = 0; i < status->count; i++)
+		beating += status->rows[i].state != BELAY__STATE_ENDED &&
+			status->rows[i].state != BELAY__STATE_MISSING;
+	return beating;
+}
+
 int belay__status_exit(const struct belay__status *status, bool named)
 {
-	size_t beating = 0, unwell = 0, missing = 0;
+	size_t unwell = 0;
 
-	for (size_t i = 0; i < status->count; i++) {
-		enum belay__state state = status->rows[i].state;
-
-		missing += state == BELAY__STATE_MISSING;
-		if (state == BELAY__STATE_ENDED || state == BELAY__STATE_MISSING)
-			continue;
-		beating++;
-		unwell += state != BELAY__STATE_HEALTHY;
-	}
+	for (size_t i = 0; i < status->count; i++)
+		unwell += status->rows[i].state != BELAY__STATE_HEALTHY &&
+			status->rows[i].state != BELAY__STATE_ENDED;
 	if (named && status->count == 0)
 		return BELAY__EXIT_UNKNOWN;
-	if (named && beating == 0)
+	if (named && belay__status_beating(status) == 0)
 		return BELAY__EXIT_NOT_RUNNING;
-	return unwell + missing > 0 ? BELAY__EXIT_FAILED : BELAY__EXIT_OK;
+	return unwell > 0 ? BELAY__EXIT_FAILED : BELAY__EXIT_OK;
 }

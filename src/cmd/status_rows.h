@@ -27,7 +27,8 @@ struct belay__status_row {
 	enum belay__state state;
 	char state_word[16];
 	char name[BELAY__NAME_MAX + 24];
-	char why[64]; /* the verdict; until when it is paused; how it ended; how many are missing */
+	char why[BELAY__NAME_MAX +
+		24]; /* the verdict; how it ended; how many are missing; until when it is paused */
 	char evidence[256]; /* "" mostly */
 	uint64_t pid, beats, progress;
 	uint64_t watched_ns, silent_ns, threshold_ns;
@@ -47,6 +48,9 @@ struct belay__status {
 int belay__status_ask(struct belay__status *status, struct belay__ask *ask, const char *selection,
 	struct belay_error *reterr);
 void belay__status_free(struct belay__status *status);
+
+/* How many of its rows beat, well or not. */
+size_t belay__status_beating(const struct belay__status *status);
 
 /* The exit code: 0 all healthy, 1 somebody is not; and when somebody was asked for by name: 3
  * nobody of that name beats, 4 nobody of that name is known. Those that ended concern only who asks

@@ -47,6 +47,12 @@
 #define PAUSED                                                                                     \
 	"{\"name\":\"db\",\"pid\":55,\"state\":\"healthy\",\"verdict\":null,\"silent_s\":3,"       \
 	"\"threshold_s\":5,\"paused_until\":\"2026-01-02T03:04:05.678Z\"}\n"
+#define STALLED_AND_PAUSED                                                                         \
+	"{\"name\":\"lock\",\"pid\":50,\"state\":\"stalled\",\"verdict\":\"blocked\","             \
+	"\"threshold_s\":5,\"paused_until\":\"2026-01-02T03:04:05.678Z\"}\n"
+#define MISSING_AND_PAUSED                                                                         \
+	"{\"name\":\"web\",\"state\":\"missing\",\"expected\":3,\"beating\":0,"                    \
+	"\"paused_until\":\"2026-01-02T03:04:05.678Z\"}\n"
 #define LATER "{\"name\":\"new\",\"pid\":54,\"state\":\"hibernating\"}\n"
 
 static struct test_door door;
@@ -105,6 +111,9 @@ static void states_are_explained(void **state)
 		{ KILLED, "killed by SIGSEGV (11), 1.0s ago\n" },
 		{ MISSING, "1 of 3 beat\n" },
 		{ PAUSED, "5.0s       paused until 2026-01-02T03:04:05.678Z\n" },
+		{ STALLED_AND_PAUSED,
+			"5.0s       blocked, paused until 2026-01-02T03:04:05.678Z\n" },
+		{ MISSING_AND_PAUSED, "0 of 3 beat, paused until 2026-01-02T03:04:05.678Z\n" },
 		{ LATER, "new   hibernating  54 " },
 	};
 	(void)state;
@@ -233,6 +242,8 @@ static void a_wrong_line_of_words_is_told(void **state)
 	}
 	ask(NULL, 0, lines[0]);
 	assert_non_null(strstr(run.err, "did you mean --json?"));
+	ask(NULL, 0, WORDS("status", "--quux"));
+	assert_string_equal(run.err, "belay: unknown option --quux; see: belay status --help\n");
 }
 
 static void an_absent_observer_is_named_with_the_next_command(void **state)

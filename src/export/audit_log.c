@@ -285,13 +285,18 @@ int belay__audit_log_sync(struct belay__audit_log *log)
 	return 0;
 }
 
+static bool is_sync_due(const struct belay__audit_log *log)
+{
+	if (log->unsynced == 0)
+		return false;
+	return log->sync_due || log->unsynced >= log->options.sync_every ||
+		(log->options.sync_interval_ns > 0 &&
+			monotonic_ns() - log->unsynced_since_ns >= log->options.sync_interval_ns);
+}
+
 static int sync_if_due(struct belay__audit_log *log)
 {
-	bool due = log->sync_due || log->unsynced >= log->options.sync_every ||
-		(log->options.sync_interval_ns > 0 && log->unsynced > 0 &&
-			monotonic_ns() - log->unsynced_since_ns >= log->options.sync_interval_ns);
-
-	return due && !log->sync_deferred ? belay__audit_log_sync(log) : 0;
+	return is_sync_due(log) && !log->sync_deferred ? belay__audit_log_sync(log) : 0;
 }
 
 /* Rotating */
@@ -350,6 +355,11 @@ static int rotate_if_due(struct belay__audit_log *log)
 	return rotate(log);
 }
 
+bool belay__audit_log_pending(const struct belay__audit_log *log)
+{
+	return log->rotation.moving || log->rotation.opening || is_sync_due(log);
+}
+
 bool belay__audit_log_wants_rotation(const struct belay__audit_log *log)
 {
 	return log->path[0] == '\0' && log->synced_for_rotation;
@@ -358,7 +368,6 @@ bool belay__audit_log_wants_rotation(const struct belay__audit_log *log)
 int belay__audit_log_switch_take(struct belay__audit_log *log, int fd)
 {
 	struct stat stat;
-
 	int r = mend(log);
 
 	if (r < 0)

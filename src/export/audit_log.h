@@ -77,7 +77,7 @@ bool belay__audit_log_add(struct belay__audit_log *log, const struct belay__audi
 
 /* Writes queued records until DEADLINE_NS (CLOCK_MONOTONIC; at least one), with the syncs and the
  * step of a rotation that are due. NOW stands in the records of starts. Call it while something is
- * queued, and from time to time for sync_interval_ns. 0, or the first failure as a negative errno:
+ * queued or pending, and from time to time for sync_interval_ns. 0, or the first failure as a negative errno:
  * it was counted, and is tried again by the next call. */
 int belay__audit_log_drain(struct belay__audit_log *log, struct belay__audit_time now,
 	uint64_t deadline_ns);
@@ -87,6 +87,10 @@ int belay__audit_log_sync(struct belay__audit_log *log);
 
 /* How many records wait, that of a start included. */
 size_t belay__audit_log_queued(const struct belay__audit_log *log);
+
+/* Whether the last drain left something for the next one that is not queued: a rotation that is under
+ * way, or a sync that is due, because their time was over or they failed. */
+bool belay__audit_log_pending(const struct belay__audit_log *log);
 
 /* Whether a log on descriptors is as long as it may be. It was synced; its files may be moved, and
  * it goes on writing until belay__audit_log_switch_take(). */

@@ -336,6 +336,34 @@ static void a_rotation_over_its_budget_goes_on_in_the_next_drain(void **state)
 	(void)belay__audit_log_free(log);
 }
 
+static void a_rotation_half_done_is_pending_until_it_is_done(void **state)
+{
+	struct belay__audit_log *log = open_with(
+		&(struct belay__audit_options){ .bytes_max = 4096, .rotation_budget_ns = 1 });
+	unsigned drains;
+	(void)state;
+
+	for (unsigned i = 1; i <= 5; i++)
+		belay__test_write_file(belay__test_generation(i), "older", 5);
+	drain(log);
+	assert_false(belay__audit_log_pending(log));
+	add_refused(log, 50);
+	assert_false(belay__audit_log_pending(log)); /* they are queued */
+	for (drains = 0; drains == 0 || belay__audit_log_pending(log); drains++) {
+		drain(log);
+		if (belay__audit_log_pending(log))
+			assert_int_equal(belay__audit_log_queued(log), 0);
+		assert_true(drains < 20);
+	}
+	assert_true(drains > 5);
+	/* The record of the rotation is queued, and nothing else is left to do. */
+	drain(log);
+	assert_int_equal(belay__audit_log_queued(log), 0);
+	assert_false(belay__audit_log_pending(log));
+	assert_non_null(strstr(last_line(PATH), "\trotation\t"));
+	(void)belay__audit_log_free(log);
+}
+
 static void what_cannot_be_moved_is_written_on_to(void **state)
 {
 	struct belay__audit_log *log = open_with(
@@ -348,6 +376,7 @@ static void what_cannot_be_moved_is_written_on_to(void **state)
 	add_refused(log, 50);
 	assert_true(belay__audit_log_drain(log, FIRST_TIME, FOR_LONG) < 0);
 	assert_int_equal(belay__audit_log_queued(log), 0);
+	assert_true(belay__audit_log_pending(log));
 	assert_int_equal(belay__audit_log_counters(log)->rotation_failed, 1);
 	assert_int_equal(belay__audit_log_counters(log)->write_failed, 0);
 	assert_true(belay__test_file_size(PATH) > 5000);
@@ -448,8 +477,11 @@ static void a_slow_sync_defers_the_later_ones(void **state)
 	drain(log);
 	assert_int_equal(counters->fsync_count, 1);
 	assert_int_equal(counters->fsync_budget_exceeded, 1);
+	assert_int_equal(belay__audit_log_queued(log), 0);
+	assert_true(belay__audit_log_pending(log));
 	drain(log); /* nothing is queued, but what was written waits for its sync */
 	assert_int_equal(counters->fsync_count, 2);
+	assert_false(belay__audit_log_pending(log));
 	drain(log);
 	assert_int_equal(counters->fsync_count, 2);
 	(void)belay__audit_log_free(log);
@@ -718,6 +750,7 @@ int main(void)
 		CASE(a_rotated_log_is_one_chain),
 		CASE(a_kill_between_any_two_steps_of_a_rotation_loses_nothing),
 		CASE(a_rotation_over_its_budget_goes_on_in_the_next_drain),
+		CASE(a_rotation_half_done_is_pending_until_it_is_done),
 		CASE(what_cannot_be_moved_is_written_on_to),
 		CASE(a_full_ring_drops_and_says_so_in_the_file),
 		CASE(a_drain_ends_at_its_deadline),

@@ -39,13 +39,25 @@ static void sync_directory(const char *path)
 		(void)fsync(fd);
 }
 
+static int refuse_to_create(const char *path, int error, struct belay_error *reterr)
+{
+	const char *slash = strrchr(path, '/');
+	int len = slash == NULL ? 0 : (int)(slash - path);
+
+	if (error == ENOENT && len > 0)
+		return belay__fail(reterr, -error,
+			"cannot make %s: there is no directory %.*s; make it: mkdir -p %.*s", path,
+			len, path, len, path);
+	return belay__fail(reterr, -error, "cannot make %s: %s", path, strerror(error));
+}
+
 /* A new file, or -EEXIST. */
 static int create(const char *path, struct belay_error *reterr)
 {
 	int fd = open(path, OPEN_FLAGS | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return belay__fail(reterr, -errno, "cannot make %s: %s", path, strerror(errno));
+		return refuse_to_create(path, errno, reterr);
 	sync_directory(path);
 	return fd;
 }
@@ -116,13 +128,15 @@ static bool exists(const char *name)
 static int move_one(const char *path, struct belay_error *reterr)
 {
 	char from[BELAY__GENERATION_PATH_SIZE], to[BELAY__GENERATION_PATH_SIZE];
-	unsigned gap = 0;
+	unsigned gap;
 
-	do {
+	for (gap = 0; gap <= BELAY__GENERATIONS; gap++) {
 		if (belay__generation_name(path, gap, to, sizeof(to)) < 0)
 			return belay__fail(reterr, -ENAMETOOLONG, "the path %.64s... is too long",
 				path);
-	} while (exists(to) && ++gap <= BELAY__GENERATIONS);
+		if (!exists(to))
+			break;
+	}
 	if (gap == 0)
 		return 0;
 
@@ -139,11 +153,22 @@ static int move_one(const char *path, struct belay_error *reterr)
 	return gap > 1 ? 1 : 0;
 }
 
+/* A new file whose taker got lost on the way, or who asked twice: moving it would cost the oldest
+ * generation and keep nothing. */
+static bool is_new_already(const char *path)
+{
+	struct stat stat;
+
+	return lstat(path, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size == 0;
+}
+
 int belay__generations_rotate(const char *path, struct belay__rotation *rotation,
 	uint64_t deadline_ns, struct belay_error *reterr)
 {
 	int r;
 
+	if (!rotation->moving && !rotation->opening && is_new_already(path))
+		return belay__generations_open(path, reterr);
 	while (!rotation->opening) {
 		rotation->moving = true;
 		r = move_one(path, reterr);

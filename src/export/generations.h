@@ -38,8 +38,8 @@ struct belay__rotation {
 };
 
 /* Moves every generation one up and makes a new PATH, step by step until DEADLINE_NS
- * (CLOCK_MONOTONIC; at least one step a call). Returns the new fd, as belay__generations_open()
- * gives it; or -EAGAIN when there was not time for all: the next call goes on. Another negative
+ * (CLOCK_MONOTONIC; at least one step a call). A PATH that is empty is not moved but handed out
+ * again. Returns the new fd, as belay__generations_open() gives it; or -EAGAIN when there was not time for all: the next call goes on. Another negative
  * errno comes with a sentence; the next call tries again what failed, and moves nothing twice. */
 int belay__generations_rotate(const char *path, struct belay__rotation *rotation,
 	uint64_t deadline_ns, struct belay_error *reterr);

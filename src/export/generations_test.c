@@ -135,6 +135,37 @@ static void when_only_the_opening_failed_nothing_is_moved_again(void **state)
 	assert_files("0 1a 2b");
 }
 
+static void an_empty_file_is_handed_out_again(void **state)
+{
+	struct belay__rotation rotation = { 0 };
+	(void)state;
+
+	make("0a 1b 2c 3d 4e 5f");
+	for (unsigned i = 0; i < 3; i++) {
+		int fd = belay__generations_rotate(PATH, &rotation, UINT64_MAX, &error);
+
+		assert_true(fd >= 0);
+		(void)belay__close(fd);
+		assert_files("0 1a 2b 3c 4d 5e");
+	}
+	/* Nor is one that somebody else could have put there trusted more than any other. */
+	assert_int_equal(chmod(PATH, 0622), 0);
+	assert_int_equal(belay__generations_rotate(PATH, &rotation, UINT64_MAX, &error), -EPERM);
+}
+
+static void an_absent_directory_is_named(void **state)
+{
+	char path[160], wanted[400];
+	(void)state;
+
+	(void)snprintf(path, sizeof(path), "%s/no/where/records", belay__test_directory);
+	(void)snprintf(wanted, sizeof(wanted),
+		"cannot make %s: there is no directory %s/no/where; make it: mkdir -p %s/no/where",
+		path, belay__test_directory, belay__test_directory);
+	assert_int_equal(belay__generations_open(path, &error), -ENOENT);
+	assert_string_equal(error.text, wanted);
+}
+
 static void a_failed_step_is_tried_again(void **state)
 {
 	struct belay__rotation rotation = { 0 };
@@ -198,6 +229,8 @@ int main(void)
 		CASE(each_step_of_a_rotation_fills_the_nearest_gap),
 		CASE(with_time_a_rotation_is_one_call),
 		CASE(when_only_the_opening_failed_nothing_is_moved_again),
+		CASE(an_empty_file_is_handed_out_again),
+		CASE(an_absent_directory_is_named),
 		CASE(a_failed_step_is_tried_again),
 		CASE(the_newest_older_file_is_found),
 		CASE(a_path_must_leave_room_for_a_number),

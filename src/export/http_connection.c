@@ -94,6 +94,14 @@ struct belay__http_connection *belay__http_connection_find(struct belay__http_do
 	return NULL;
 }
 
+struct belay__http_connection *belay__http_connection_free_place(struct belay__http_door *door)
+{
+	for (unsigned i = 0; i < BELAY__HTTP_CONNECTIONS; i++)
+		if (door->connections[i].fd < 0)
+			return &door->connections[i];
+	return NULL;
+}
+
 enum MHD_Result belay__http_connection_asked(void *data, struct MHD_Connection *request,
 	const char *path, const char *method, const char *version, const char *upload,
 	size_t *upload_len, void **context)

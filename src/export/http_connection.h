@@ -45,8 +45,10 @@ struct belay__http_door {
 	struct belay__http_rate rate;
 };
 
-/* The place of the connection with FD; -EBADF: a free one. NULL: none. */
+/* The place of the connection with FD (>= 0), or NULL. */
 struct belay__http_connection *belay__http_connection_find(struct belay__http_door *door, int fd);
+/* A free place, or NULL. */
+struct belay__http_connection *belay__http_connection_free_place(struct belay__http_door *door);
 
 /* Makes CONNECTION's place a free one. */
 void belay__http_connection_forget(struct belay__http_connection *connection);

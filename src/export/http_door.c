@@ -108,7 +108,7 @@ static void take(struct belay__http_listener *listener, int fd_consume,
 	const struct sockaddr_storage *peer, socklen_t peer_len)
 {
 	struct belay__http_door *door = listener->door;
-	struct belay__http_connection *connection = belay__http_connection_find(door, -EBADF);
+	struct belay__http_connection *connection = belay__http_connection_free_place(door);
 	uint64_t now_ns = belay__loop_now_ns(door->loop);
 
 	assert(connection != NULL);

@@ -114,7 +114,7 @@ void belay__tsv_decode_text(const struct belay_decode_error *error, char *chars,
 	}
 }
 
-int belay__tsv_events_flush(struct belay__tsv_events *events)
+static int write_buffer(struct belay__tsv_events *events)
 {
 	size_t done = 0;
 	int r = 0;
@@ -128,7 +128,8 @@ int belay__tsv_events_flush(struct belay__tsv_events *events)
 			r = n == 0 ? -EIO : -errno;
 	}
 	/* A line that was cut short goes on with its own rest, before anything else. */
-	memmove(events->buffer, events->buffer + done, events->len - done);
+	if (done > 0)
+		memmove(events->buffer, events->buffer + done, events->len - done);
 	events->len -= done;
 	if (r < 0)
 		events->write_failed++;
@@ -137,7 +138,7 @@ int belay__tsv_events_flush(struct belay__tsv_events *events)
 
 static void sync_now(struct belay__tsv_events *events)
 {
-	if (belay__tsv_events_flush(events) < 0)
+	if (write_buffer(events) < 0)
 		return;
 	if (fdatasync(events->fd) < 0)
 		events->sync_failed++;
@@ -145,20 +146,34 @@ static void sync_now(struct belay__tsv_events *events)
 		events->unsynced = 0;
 }
 
-static void go_on_in_take(struct belay__tsv_events *events, int fd)
+static void go_on_in_consume(struct belay__tsv_events *events, int fd)
 {
+	struct stat stat;
+
 	if (events->options.sync_every > 0)
 		sync_now(events);
 	(void)belay__close(events->fd);
 	events->fd = fd;
-	events->bytes = 0;
+	/* Empty, unless it is the old one, opened anew. */
+	events->bytes = fstat(fd, &stat) == 0 ? (uint64_t)stat.st_size : 0;
 	events->rotate_at = events->options.bytes_max;
 	events->wants_rotation = false;
 }
 
+int belay__tsv_events_flush(struct belay__tsv_events *events)
+{
+	int r = write_buffer(events), next_fd = events->next_fd;
+
+	if (r < 0 || next_fd < 0)
+		return r;
+	events->next_fd = -EBADF;
+	go_on_in_consume(events, next_fd);
+	return 0;
+}
+
 static void rotate(struct belay__tsv_events *events)
 {
-	int fd = belay__tsv_events_flush(events);
+	int fd = write_buffer(events);
 
 	events->rotate_at = events->bytes + RETRY_BYTES;
 	if (fd < 0)
@@ -171,16 +186,16 @@ static void rotate(struct belay__tsv_events *events)
 	if (fd < 0)
 		events->rotation_failed++;
 	else
-		go_on_in_take(events, fd);
+		go_on_in_consume(events, fd);
 }
 
-int belay__tsv_events_switch_take(struct belay__tsv_events *events, int fd)
+int belay__tsv_events_switch_consume(struct belay__tsv_events *events, int fd)
 {
-	int r = belay__tsv_events_flush(events);
-
-	if (r >= 0)
-		go_on_in_take(events, fd);
-	return r;
+	/* Two answers to one wish: the later file is the one at the path. */
+	(void)belay__close(events->next_fd);
+	events->next_fd = fd;
+	events->wants_rotation = false;
+	return belay__tsv_events_flush(events);
 }
 
 void belay__tsv_events_add(struct belay__tsv_events *events, const struct belay__tsv_event *event)
@@ -200,7 +215,8 @@ void belay__tsv_events_add(struct belay__tsv_events *events, const struct belay_
 	events->written++;
 	if (events->options.sync_every > 0 && ++events->unsynced >= events->options.sync_every)
 		sync_now(events);
-	if (events->options.bytes_max > 0 && events->bytes >= events->rotate_at)
+	if (events->next_fd < 0 && events->options.bytes_max > 0 &&
+		events->bytes >= events->rotate_at)
 		rotate(events);
 }
 
@@ -235,6 +251,7 @@ int belay__tsv_events_init_take(struct belay__tsv_events *events, int fd,
 			strerror(-r));
 	memset(events, 0, sizeof(*events));
 	events->fd = fd;
+	events->next_fd = -EBADF;
 	events->options = *options;
 	events->bytes = bytes;
 	events->rotate_at = options->bytes_max;
@@ -266,5 +283,6 @@ void belay__tsv_events_done(struct belay__tsv_events *events)
 	for (size_t i = 0; i < events->len; i++)
 		events->lost += events->buffer[i] == '\n' ? 1 : 0;
 	events->len = 0;
+	events->next_fd = belay__close(events->next_fd);
 	events->fd = belay__close(events->fd);
 }

@@ -54,7 +54,8 @@ struct belay__tsv_options {
 
 /* Plain memory, too large for a stack. */
 struct belay__tsv_events {
-	int fd; /* owned */
+	int fd;      /* owned */
+	int next_fd; /* owned: gone on in as soon as the old file took its rest; -EBADF: none */
 	struct belay__tsv_options options;
 	uint64_t bytes;     /* in the file and in the buffer */
 	uint64_t rotate_at; /* not before there are so many */
@@ -86,6 +87,7 @@ void belay__tsv_events_add(struct belay__tsv_events *events, const struct belay_
 /* Writes what is buffered. 0, or a negative errno: what could not be written stays. */
 int belay__tsv_events_flush(struct belay__tsv_events *events);
 
-/* On descriptors, once `wants_rotation` is set: goes on in FD. 0; or a negative errno when the rest
- * of the buffer could not be written to the old file yet, which stays the one in use. */
-int belay__tsv_events_switch_take(struct belay__tsv_events *events, int fd);
+/* On descriptors, once `wants_rotation` is set: goes on in FD, owned from now on in any case. 0; or a
+ * negative errno when the old file does not take the rest of the buffer yet: FD is kept in hand, no
+ * other is wanted, and the next flush that succeeds goes on in it. */
+int belay__tsv_events_switch_consume(struct belay__tsv_events *events, int fd);

@@ -325,12 +325,84 @@ static void on_descriptors_somebody_else_moves_the_files(void **state)
 	fd = belay__generations_rotate(PATH, &rotation, UINT64_MAX, NULL);
 	assert_true(fd >= 0);
 	add(10);
-	assert_int_equal(belay__tsv_events_switch_take(&events, fd), 0);
+	assert_int_equal(belay__tsv_events_switch_consume(&events, fd), 0);
 	assert_false(events.wants_rotation);
 	assert_int_equal(belay__test_file_size(belay__test_generation(1)), 260 * BEAT_LEN);
 	add(5);
 	belay__tsv_events_done(&events);
 	assert_int_equal(belay__test_file_size(PATH), 5 * BEAT_LEN);
+}
+
+static int switch_on_a_full_disk(void)
+{
+	const struct belay__tsv_options options = { .bytes_max = 4096 };
+	struct belay__rotation rotation = { 0 };
+	int ballast = -EBADF, fd;
+
+	if (belay__tsv_events_init_take(&events, belay__generations_open(PATH, NULL), &options,
+		    NULL) < 0)
+		return 1;
+	add(250);
+	if (!events.wants_rotation)
+		return 2;
+	/* As the one does who moves the files. */
+	belay__test_write_file(belay__test_generation(1), "older", 5);
+	fd = belay__generations_rotate(PATH, &rotation, UINT64_MAX, NULL);
+	if (fd < 0 || belay__test_fill_disk(&ballast) < 0)
+		return 3;
+	add(1000);
+	if (belay__tsv_events_switch_consume(&events, fd) != -ENOSPC || events.next_fd != fd)
+		return 4;
+	add(1000);
+	if (events.wants_rotation || belay__tsv_events_flush(&events) != -ENOSPC ||
+		events.wants_rotation)
+		return 5;
+	if (ftruncate(ballast, 0) < 0)
+		return 6;
+	if (belay__tsv_events_flush(&events) < 0 || events.next_fd >= 0 || events.fd != fd)
+		return 7;
+	if (belay__test_file_size(belay__test_generation(1)) != 2250 * BEAT_LEN ||
+		belay__test_file_size(belay__test_generation(2)) != 5)
+		return 8;
+	add(1);
+	if (events.wants_rotation)
+		return 9;
+	belay__tsv_events_done(&events);
+	return belay__test_file_size(PATH) == BEAT_LEN && events.lost == 0 ? 0 : 10;
+}
+
+static void a_new_file_is_kept_in_hand_while_the_old_one_takes_nothing(void **state)
+{
+	(void)state;
+
+	if (!belay__test_on_small_disk(switch_on_a_full_disk))
+		skip();
+}
+
+static void of_two_new_files_the_later_is_gone_on_in(void **state)
+{
+	const struct belay__tsv_options options = { .bytes_max = 4096 };
+	struct belay__rotation rotation = { 0 };
+	int fd, later;
+	(void)state;
+
+	assert_int_equal(belay__tsv_events_init_take(&events, belay__generations_open(PATH, NULL),
+				 &options, &error),
+		0);
+	add(250);
+	fd = belay__generations_rotate(PATH, &rotation, UINT64_MAX, NULL);
+	assert_int_equal(unlink(PATH), 0);
+	later = belay__generations_open(PATH, NULL);
+	add(1);
+	belay__test_limit_file_size(250 * BEAT_LEN + 5);
+	assert_int_equal(belay__tsv_events_switch_consume(&events, fd), -EFBIG);
+	assert_int_equal(belay__tsv_events_switch_consume(&events, later), -EFBIG);
+	assert_int_equal(events.next_fd, later);
+	belay__test_limit_file_size(UINT64_MAX);
+	belay__tsv_events_done(&events);
+	assert_int_equal(events.next_fd, -EBADF);
+	assert_int_equal(events.lost, 0);
+	assert_int_equal(belay__test_file_size(belay__test_generation(1)), 251 * BEAT_LEN);
 }
 
 static void files_that_cannot_be_trusted_are_refused(void **state)
@@ -375,6 +447,8 @@ int main(void)
 		CASE(what_was_never_written_is_counted_as_lost),
 		CASE(a_full_disk_loses_nothing_that_the_buffer_holds),
 		CASE(on_descriptors_somebody_else_moves_the_files),
+		CASE(a_new_file_is_kept_in_hand_while_the_old_one_takes_nothing),
+		CASE(of_two_new_files_the_later_is_gone_on_in),
 		CASE(files_that_cannot_be_trusted_are_refused),
 	};
 

@@ -19,6 +19,14 @@ static uint64_t healthy_ns(const struct belay_observer *observer, const struct b
 	return known_ns > silent_ns && record->first_realtime_ns != 0 ? known_ns - silent_ns : 0;
 }
 
+/* What its rule is called: numbers change when rules do. */
+static void add_rule_name(const struct belay_observer *observer, struct belay__msg_act *act)
+{
+	if (act->rule == 0 || act->rule > observer->rule_count)
+		return;
+	memcpy(act->rule_name, observer->rules[act->rule - 1].name, sizeof(act->rule_name));
+}
+
 static void describe(const struct belay_observer *observer, const struct belay__slot *slot,
 	const struct belay__record *record, struct belay__msg_act *ret_act)
 {
@@ -36,6 +44,7 @@ static void describe(const struct belay_observer *observer, const struct belay__
 		.observer_ns = observer->clock.now_ns - observer->clock.start_ns,
 	};
 	memcpy(ret_act->name, record->name, sizeof(ret_act->name));
+	add_rule_name(observer, ret_act);
 }
 
 void belay__about_process(const struct belay_observer *observer, uint32_t at,
@@ -66,8 +75,10 @@ bool belay__about_event(const struct belay_observer *observer, const struct bela
 		const struct belay__kept *kept = &observer->kept[observer->kept_at - 1];
 
 		describe(observer, &kept->slot, &kept->record, ret_act);
+		ret_act->rule_name[0] = '\0';
 		if (kept->record.rule != 0)
 			ret_act->rule = rule_named(observer, ret_act->name);
+		add_rule_name(observer, ret_act);
 	} else if (observer->told_slot != BELAY__NO_SLOT) {
 		belay__about_process(observer, observer->told_slot, ret_act);
 	} else {

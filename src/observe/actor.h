@@ -2,8 +2,13 @@
  * runner says of them
  *
  * A stall whose process may be one of many that go silent at once (crowds.h) is held back until that
- * is known: it becomes part of the mass stall, or goes to the runner then. Whatever is withheld here
- * is told as an event with its reason, but for the parts of a mass stall: that one is told once.
+ * is known: it becomes part of the mass stall, or goes to the runner then. Who is silent still one
+ * threshold after a mass stall was over goes to the runner, too. Whatever is withheld here is told as
+ * an event with its reason, but for the parts of a mass stall: that one is told once.
+ *
+ * A stall that is to be acted on stays unsettled, in its slot, until the process beats or ends or the
+ * runner says what came of it for good: each new runner is offered those again, and never acts twice
+ * on one silence. So neither the gate's death nor the runner's loses one. Ends are offered once.
  */
 #pragma once
 
@@ -17,8 +22,6 @@
 #include "observe/roles.h"
 #include "observe/teller.h"
 
-#define BELAY__ACTOR_HELD_MAX 1024
-
 struct belay__actor;
 
 /* All borrowed, and looked at whenever something happens: options and rules may change. */
@@ -30,7 +33,8 @@ struct belay__actor_needs {
 	const uint32_t *rule_count;
 };
 
-/* An actor without a runner. What OBSERVER took over counts as alerted. 0 or -ENOMEM. */
+/* An actor without a runner. What OBSERVER took over counts as alerted, unless its marks say
+ * otherwise. 0 or -ENOMEM. */
 int belay__actor_new(const struct belay__actor_needs *needs, struct belay__actor **ret_actor);
 /* NULL allowed; returns NULL. */
 struct belay__actor *belay__actor_free(struct belay__actor *actor);

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "ipc/channel.h"
+#include "observe/alerting.h"
 #include "observe/core.h"
 #include "observe/courier.h"
 #include "observe/door_testing.h"
@@ -40,6 +41,7 @@ static struct heard {
 	struct belay__msg_alert alert;
 	struct belay__msg_plan plan;
 	char kinds[16]; /* of the alerts, a letter each */
+	uint64_t seqs[16];
 } runner;
 
 static int on_act(void *data, const void *record, int fd_consume)
@@ -58,8 +60,10 @@ static int on_alert(void *data, const void *record, int fd_consume)
 	(void)fd_consume;
 	runner.alert = *(const struct belay__msg_alert *)record;
 	assert_in_range(runner.alert.kind, 0, BELAY__ALERT_KIND_COUNT - 1);
-	if (runner.alerts < sizeof(runner.kinds) - 1)
+	if (runner.alerts < sizeof(runner.kinds) - 1) {
 		runner.kinds[runner.alerts] = letters[runner.alert.kind];
+		runner.seqs[runner.alerts] = runner.alert.seq;
+	}
 	runner.alerts++;
 	return 0;
 }
@@ -112,6 +116,13 @@ static void start_runner(void)
 	assert_int_equal(belay__channel_pair(ends), 0);
 	runner = (struct heard){ .fd = ends[1] };
 	belay__actor_runner_take(actor, ends[0]);
+}
+
+static void hand_over(uint64_t seq)
+{
+	const struct belay__msg_alerted alerted = { .seq = seq };
+
+	say_as_runner(BELAY__MSG_ALERTED, &alerted, sizeof(alerted));
 }
 
 static void start_actor(void)
@@ -184,6 +195,23 @@ static void go_on(void)
 	(void)turn(BELAY_EVENT_LATE);
 }
 
+static void replace_runner(void)
+{
+	runner.fd = belay__close(runner.fd);
+	start_runner();
+	go_on();
+}
+
+/* The gate is replaced; what it knew of processes is in the table. */
+static void replace_gate(void)
+{
+	actor = belay__actor_free(actor);
+	belay__close(runner.fd);
+	start_actor();
+	start_runner();
+	go_on();
+}
+
 static struct puppet beating(void)
 {
 	struct puppet puppet = puppet_start(&house);
@@ -247,6 +275,7 @@ static void a_stall_is_asked_for_with_who_it_is_and_how_it_is(void **state)
 	assert_int_equal(runner.act.threshold_ns, TEST_S);
 	assert_int_equal(runner.act.seq, belay__teller_last_seq(&teller));
 	assert_true(runner.act.name[0] != '\0' && runner.act.evidence[0] != '\0');
+	assert_string_equal(runner.act.rule_name, "");
 	/* Once: it is as silent as it was. */
 	test_now_ns += 10 * TEST_S;
 	go_on();
@@ -361,6 +390,73 @@ static void a_mass_stall_is_one_alert_and_no_action(void **state)
 	disperse(puppets);
 }
 
+static void who_is_silent_still_after_a_mass_stall_is_acted_on_one_threshold_later(void **state)
+{
+	struct puppet puppets[CROWD];
+	(void)state;
+
+	set("report", "", "tell");
+	gather(puppets);
+	test_now_ns += TEST_S;
+	assert_int_equal(turn(BELAY_EVENT_STALL), CROWD);
+	puppet_beat(&puppets[0], BELAY_OK);
+	puppet_beat(&puppets[1], BELAY_OK);
+	assert_int_equal(turn(BELAY_EVENT_MASS_STALL_OVER), 1);
+	go_on();
+	test_now_ns += TEST_S - 1;
+	puppet_beat(&puppets[0], BELAY_OK);
+	puppet_beat(&puppets[1], BELAY_OK);
+	/* This one is only slower than the others. */
+	puppet_beat(&puppets[2], BELAY_OK);
+	go_on();
+	belay__actor_review(actor);
+	assert_int_equal(listen_to_gate(), 0);
+	assert_int_equal(runner.acts, 0);
+	test_now_ns++;
+	belay__actor_review(actor);
+	assert_int_equal(listen_to_gate(), 0);
+	assert_int_equal(runner.acts, CROWD - 3);
+	assert_string_equal(runner.kinds, "Mrsss");
+	assert_non_null(strstr(runner.alert.line, "\"event\":\"stall\""));
+	assert_non_null(strstr(runner.alert.line, "\"verdict\":\"blocked\""));
+	assert_int_not_equal(runner.act.seq, 0);
+	assert_int_equal(runner.alert.seq, runner.act.seq);
+	/* Once. */
+	test_now_ns += 5 * TEST_S;
+	belay__actor_review(actor);
+	assert_int_equal(listen_to_gate(), 0);
+	assert_int_equal(runner.acts, CROWD - 3);
+	disperse(puppets);
+}
+
+static void who_is_left_by_one_mass_stall_belongs_to_the_next(void **state)
+{
+	struct puppet puppets[CROWD];
+	(void)state;
+
+	set("report", "", "tell");
+	gather(puppets);
+	test_now_ns += TEST_S;
+	assert_int_equal(turn(BELAY_EVENT_STALL), CROWD);
+	puppet_beat(&puppets[0], BELAY_OK);
+	puppet_beat(&puppets[1], BELAY_OK);
+	puppet_beat(&puppets[2], BELAY_OK);
+	puppet_beat(&puppets[3], BELAY_OK);
+	puppet_beat(&puppets[4], BELAY_OK);
+	assert_int_equal(turn(BELAY_EVENT_MASS_STALL_OVER), 1);
+	go_on();
+	for (unsigned i = 0; i < 5; i++)
+		puppet_wait_state(&puppets[i], 'S');
+	test_now_ns += TEST_S;
+	assert_int_equal(turn(BELAY_EVENT_MASS_STALL), 1);
+	test_now_ns += 5 * TEST_S;
+	belay__actor_review(actor);
+	assert_int_equal(listen_to_gate(), 0);
+	assert_int_equal(runner.acts, 0);
+	assert_string_equal(runner.kinds, "MrM");
+	disperse(puppets);
+}
+
 static void a_stall_that_may_be_one_of_many_waits_until_it_is_not(void **state)
 {
 	struct puppet puppets[CROWD];
@@ -413,6 +509,36 @@ static void what_recovers_while_it_waits_is_let_be(void **state)
 	disperse(puppets);
 }
 
+static void one_that_was_held_when_the_gate_died_is_held_by_the_next(void **state)
+{
+	struct puppet puppets[CROWD];
+	(void)state;
+
+	set("report", "", "tell");
+	gather(puppets);
+	test_now_ns += TEST_S / 4;
+	for (unsigned i = 1; i < CROWD; i++)
+		puppet_beat(&puppets[i], BELAY_OK);
+	go_on();
+	test_now_ns += TEST_S * 3 / 4;
+	assert_int_equal(turn(BELAY_EVENT_STALL), 1);
+	replace_gate();
+	assert_int_equal(runner.acts + runner.alerts, 0);
+	for (unsigned i = 1; i < 3; i++)
+		puppet_beat(&puppets[i], BELAY_OK);
+	go_on();
+	belay__actor_review(actor);
+	assert_int_equal(listen_to_gate(), 0);
+	assert_int_equal(runner.acts, 1);
+	assert_int_equal(runner.act.pid, puppets[0].pid);
+	assert_int_equal(runner.act.beats, 1);
+	assert_string_equal(runner.kinds, "s");
+	puppet_beat(&puppets[0], BELAY_OK);
+	go_on();
+	assert_string_equal(runner.kinds, "sr");
+	disperse(puppets);
+}
+
 static void one_stall_among_well_ones_does_not_wait(void **state)
 {
 	struct puppet puppets[CROWD];
@@ -428,6 +554,235 @@ static void one_stall_among_well_ones_does_not_wait(void **state)
 	assert_int_equal(turn(BELAY_EVENT_STALL), 1);
 	assert_int_equal(runner.acts, 1);
 	disperse(puppets);
+}
+
+/* --- another runner, another gate --- */
+
+static struct belay__msg_acted acted_of(enum belay__acted outcome);
+
+static void say_of(const struct puppet *puppet, enum belay__acted outcome)
+{
+	struct belay__msg_acted acted = acted_of(outcome);
+
+	acted.pid = (uint32_t)puppet->pid;
+	acted.start_ticks = runner.act.start_ticks;
+	acted.seq = runner.act.seq;
+	say_as_runner(BELAY__MSG_ACTED, &acted, sizeof(acted));
+	go_on();
+}
+
+static void what_is_not_settled_is_offered_to_each_runner(void **state)
+{
+	static const enum belay__acted not_yet[] = { BELAY__ACTED_STARTED, BELAY__ACTED_ADOPTED,
+		BELAY__ACTED_REPORTED, BELAY__ACTED_SIGNALLED, BELAY__ACTED_BACK_OFF,
+		BELAY__ACTED_LIMIT, BELAY__ACTED_IN_FLIGHT, BELAY__ACTED_DEBOUNCED };
+	struct puppet puppet;
+	(void)state;
+
+	set("report", "", "");
+	puppet = beating();
+	test_now_ns += TEST_S;
+	go_on();
+	assert_int_equal(runner.acts, 1);
+	for (unsigned i = 0; i < sizeof(not_yet) / sizeof(not_yet[0]); i++) {
+		say_of(&puppet, not_yet[i]);
+		go_on();
+		assert_int_equal(runner.acts, 1);
+		replace_runner();
+		assert_int_equal(runner.acts, 1);
+		assert_int_equal(runner.act.pid, puppet.pid);
+		assert_int_equal(runner.act.on, BELAY__ACT_ON_STALL);
+		assert_int_equal(runner.act.beats, 1);
+	}
+	replace_gate();
+	assert_int_equal(runner.acts, 1);
+	say_of(&puppet, BELAY__ACTED_SUCCEEDED);
+	replace_runner();
+	assert_int_equal(runner.acts, 0);
+	replace_gate();
+	assert_int_equal(runner.acts, 0);
+	puppet_done(&puppet);
+}
+
+static void what_beats_or_ends_is_not_offered_again(void **state)
+{
+	struct puppet puppets[2];
+	(void)state;
+
+	set("report", "report", "");
+	puppets[0] = beating();
+	puppets[1] = beating();
+	test_now_ns += TEST_S;
+	go_on();
+	assert_int_equal(runner.acts, 2);
+	puppet_beat(&puppets[0], BELAY_OK);
+	puppet_exit(&puppets[1], 1);
+	go_on();
+	assert_int_equal(runner.acts, 3);
+	replace_runner();
+	assert_int_equal(runner.acts, 0);
+	puppet_reap(&puppets[1]);
+	puppet_done(&puppets[0]);
+}
+
+static void a_late_word_about_an_earlier_silence_settles_nothing(void **state)
+{
+	struct puppet puppet;
+	uint64_t seq;
+	(void)state;
+
+	set("report", "", "");
+	puppet = beating();
+	test_now_ns += TEST_S;
+	go_on();
+	seq = runner.act.seq;
+	puppet_beat(&puppet, BELAY_OK);
+	go_on();
+	puppet_wait_state(&puppet, 'S');
+	test_now_ns += TEST_S;
+	go_on();
+	assert_int_equal(runner.acts, 2);
+	runner.act.seq = seq;
+	say_of(&puppet, BELAY__ACTED_SUCCEEDED);
+	replace_runner();
+	assert_int_equal(runner.acts, 1);
+	puppet_done(&puppet);
+}
+
+static void what_finds_no_runner_is_for_the_next(void **state)
+{
+	struct puppet puppet;
+	(void)state;
+
+	set("report", "", "tell");
+	puppet = beating();
+	runner.fd = belay__close(runner.fd);
+	while (belay_observer_next(observer) != NULL)
+		;
+	test_now_ns += TEST_S;
+	for (unsigned i = 0; i < 3; i++) {
+		const struct belay_event *event;
+
+		while ((event = belay_observer_next(observer)) != NULL) {
+			belay__teller_tell(&teller, event);
+			belay__actor_heard(actor, event);
+		}
+		(void)observer_readable(observer, 20);
+	}
+	start_runner();
+	go_on();
+	assert_int_equal(runner.acts, 1);
+	assert_string_equal(runner.kinds, "s");
+	puppet_done(&puppet);
+}
+
+static void alerts_not_handed_over_go_to_the_next_runner_in_order(void **state)
+{
+	struct belay__msg_acted acted = acted_of(BELAY__ACTED_SUCCEEDED);
+	uint64_t seqs[4];
+	(void)state;
+
+	set("report", "", "tell");
+	for (unsigned i = 0; i < 4; i++)
+		say_as_runner(BELAY__MSG_ACTED, &acted, sizeof(acted));
+	go_on();
+	assert_string_equal(runner.kinds, "aaaa");
+	memcpy(seqs, runner.seqs, sizeof(seqs));
+	assert_true(seqs[0] != 0 && seqs[0] < seqs[1]);
+	hand_over(seqs[1]);
+	hand_over(seqs[1] + 1000);
+	go_on();
+	replace_runner();
+	assert_string_equal(runner.kinds, "aaa");
+	assert_int_equal(runner.seqs[0], seqs[0]);
+	assert_int_equal(runner.seqs[1], seqs[2]);
+	assert_int_equal(runner.seqs[2], seqs[3]);
+	for (unsigned i = 0; i < 4; i++)
+		hand_over(seqs[i]);
+	go_on();
+	replace_runner();
+	assert_string_equal(runner.kinds, "");
+}
+
+static void alerts_that_nobody_takes_are_counted_when_there_are_too_many(void **state)
+{
+	static struct belay__alerting alerting;
+	static struct belay__courier nobody;
+	const struct belay_event missing = { .kind = BELAY_EVENT_MISSING, .name = "web" };
+	(void)state;
+
+	set("", "", "tell");
+	belay__courier_init(&nobody, belay__observer_loop(observer), NULL, 0, NULL, NULL);
+	alerting.observer = observer;
+	alerting.teller = &teller;
+	alerting.courier = &nobody;
+	alerting.options = &options;
+	for (unsigned i = 0; i < BELAY__ALERTS_KEPT; i++)
+		belay__alerting_heard(&alerting, &missing);
+	assert_int_equal(alerting.lost, 0);
+	for (unsigned i = 0; i < 3; i++)
+		belay__alerting_heard(&alerting, &missing);
+	assert_int_equal(alerting.lost, 3);
+	assert_told("what", "alerts-lost");
+	belay__courier_done(&nobody);
+}
+
+static void a_stall_that_nobody_is_known_to_have_heard_of_is_told_by_the_next_gate(void **state)
+{
+	struct puppet puppet;
+	(void)state;
+
+	set("", "", "tell");
+	puppet = beating();
+	test_now_ns += TEST_S;
+	go_on();
+	assert_string_equal(runner.kinds, "s");
+	replace_gate();
+	assert_string_equal(runner.kinds, "s");
+	assert_int_not_equal(runner.alert.seq, 0);
+	hand_over(runner.alert.seq);
+	go_on();
+	replace_gate();
+	assert_string_equal(runner.kinds, "");
+	puppet_beat(&puppet, BELAY_OK);
+	go_on();
+	assert_string_equal(runner.kinds, "r");
+	puppet_done(&puppet);
+}
+
+static void the_last_words_of_a_runner_are_heard(void **state)
+{
+	struct belay__msg_acted acted = acted_of(BELAY__ACTED_SUCCEEDED);
+	(void)state;
+
+	set("report", "", "tell");
+	for (unsigned i = 0; i < 5; i++)
+		say_as_runner(BELAY__MSG_ACTED, &acted, sizeof(acted));
+	/* Each leads to an alert that cannot be sent any more. */
+	runner.fd = belay__close(runner.fd);
+	while (belay_observer_next(observer) != NULL)
+		;
+	assert_int_equal(belay__actor_outcomes(actor)[BELAY__ACTED_SUCCEEDED], 5);
+	start_runner();
+	go_on();
+	assert_string_equal(runner.kinds, "aaaaa");
+	/* They are, too, when the next one comes first. */
+	for (unsigned i = 0; i < 5; i++)
+		say_as_runner(BELAY__MSG_ACTED, &acted, sizeof(acted));
+	runner.fd = belay__close(runner.fd);
+	start_runner();
+	assert_int_equal(belay__actor_outcomes(actor)[BELAY__ACTED_SUCCEEDED], 10);
+	go_on();
+	assert_int_equal(runner.alerts, 10);
+}
+
+static void say_open(enum belay__alert_kind kind, const char *name)
+{
+	struct belay__msg_open open = { .kind = (uint8_t)kind, .uid = geteuid() };
+
+	(void)snprintf(open.name, sizeof(open.name), "%s", name);
+	say_as_runner(BELAY__MSG_OPEN, &open, sizeof(open));
+	go_on();
 }
 
 /* --- alerts --- */
@@ -533,13 +888,87 @@ static void what_was_alerted_of_before_a_restart_recovers_after_it(void **state)
 	test_now_ns += TEST_S;
 	go_on();
 	assert_string_equal(runner.kinds, "s");
-	actor = belay__actor_free(actor);
-	belay__close(runner.fd);
-	start_actor();
-	start_runner();
+	hand_over(runner.alert.seq);
+	go_on();
+	replace_gate();
 	puppet_beat(&puppet, BELAY_OK);
 	go_on();
 	assert_string_equal(runner.kinds, "r");
+	puppet_done(&puppet);
+}
+
+static void a_crash_told_before_a_restart_is_over_when_another_of_its_name_beats(void **state)
+{
+	struct puppet puppet;
+	(void)state;
+
+	share_a_name(0);
+	set("", "", "tell");
+	say_open(BELAY__ALERT_CRASH, "pair");
+	say_open(BELAY__ALERT_CRASH, "pair");
+	say_open(BELAY__ALERT_CRASH, "other");
+	puppet = beating();
+	assert_string_equal(runner.kinds, "r");
+	assert_string_equal(runner.alert.name, "pair");
+	puppet_done(&puppet);
+}
+
+static void somebody_missing_before_a_restart_is_told_to_be_there(void **state)
+{
+	struct puppet puppet;
+	(void)state;
+
+	share_a_name(1);
+	set("", "", "tell");
+	go_on();
+	say_open(BELAY__ALERT_MISSING, "pair");
+	test_now_ns += 5 * TEST_S;
+	assert_int_equal(turn(BELAY_EVENT_MISSING), 0);
+	puppet = beating();
+	go_on();
+	assert_string_equal(runner.kinds, "r");
+	puppet_exit(&puppet, 0);
+	go_on();
+	test_now_ns += TEST_S;
+	assert_int_equal(turn(BELAY_EVENT_MISSING), 1);
+	assert_string_equal(runner.kinds, "rm");
+	puppet_reap(&puppet);
+}
+
+static void a_mass_stall_told_before_a_restart_is_over_when_there_is_none(void **state)
+{
+	(void)state;
+	set("", "", "tell");
+	say_open(BELAY__ALERT_MASS_STALL, "pair");
+	go_on();
+	assert_string_equal(runner.kinds, "r");
+	assert_non_null(strstr(runner.alert.line, "\"event\":\"mass-stall-over\""));
+}
+
+static void a_runner_that_knows_of_kinds_that_there_are_not_is_let_go_of(void **state)
+{
+	const struct belay__msg_open open = { .kind = BELAY__ALERT_KIND_COUNT };
+	(void)state;
+
+	say_as_runner(BELAY__MSG_OPEN, &open, sizeof(open));
+	while (belay_observer_next(observer) != NULL)
+		;
+	assert_int_equal(listen_to_gate(), -EPIPE);
+}
+
+static void people_are_told_of_what_is_not_acted_on(void **state)
+{
+	struct puppet puppet;
+	(void)state;
+
+	set("report", "", "tell");
+	(void)snprintf(options.act_on, sizeof(options.act_on), "none");
+	puppet = beating();
+	test_now_ns += TEST_S;
+	go_on();
+	assert_string_equal(runner.kinds, "s");
+	replace_runner();
+	assert_int_equal(runner.acts, 0);
 	puppet_done(&puppet);
 }
 
@@ -714,13 +1143,12 @@ static void what_no_runner_took_waits_for_the_next(void **state)
 	int ends[2];
 	(void)state;
 
-	belay__courier_init(&courier, belay__observer_loop(observer), NULL, 0, NULL);
+	belay__courier_init(&courier, belay__observer_loop(observer), NULL, 0, NULL, NULL);
 	for (unsigned i = 0; i < BELAY__COURIER_MAX; i++) {
 		act.seq = i;
-		assert_int_equal(belay__courier_send(&courier, BELAY__MSG_ACT, &act, sizeof(act)),
-			0);
+		assert_int_equal(belay__courier_send(&courier, &act), 0);
 	}
-	assert_int_equal(belay__courier_send(&courier, BELAY__MSG_ACT, &act, sizeof(act)), -ENOBUFS);
+	assert_int_equal(belay__courier_send(&courier, &act), -ENOBUFS);
 	assert_int_equal(belay__courier_send_now(&courier, BELAY__MSG_ACT, &act, sizeof(act)),
 		-ENOTCONN);
 	assert_int_equal(belay__channel_pair(ends), 0);
@@ -736,7 +1164,7 @@ static void what_no_runner_took_waits_for_the_next(void **state)
 		(void)belay__loop_turn(belay__observer_loop(observer), 0);
 	}
 	assert_int_equal(runner.act.seq, BELAY__COURIER_MAX - 1);
-	assert_int_equal(belay__courier_send(&courier, BELAY__MSG_ACT, &act, sizeof(act)), 0);
+	assert_int_equal(belay__courier_send(&courier, &act), 0);
 	assert_int_equal(listen_to_gate(), 0);
 	assert_int_equal(runner.acts, BELAY__COURIER_MAX + 1);
 	belay__courier_done(&courier);
@@ -907,13 +1335,29 @@ int main(void)
 		TEST(an_end_is_asked_for_unless_it_left),
 		TEST(what_is_paused_is_withheld_and_said_to_be),
 		TEST(a_mass_stall_is_one_alert_and_no_action),
+		TEST(who_is_silent_still_after_a_mass_stall_is_acted_on_one_threshold_later),
+		TEST(who_is_left_by_one_mass_stall_belongs_to_the_next),
 		TEST(a_stall_that_may_be_one_of_many_waits_until_it_is_not),
 		TEST(what_recovers_while_it_waits_is_let_be),
+		TEST(one_that_was_held_when_the_gate_died_is_held_by_the_next),
 		TEST(one_stall_among_well_ones_does_not_wait),
+		TEST(what_is_not_settled_is_offered_to_each_runner),
+		TEST(what_beats_or_ends_is_not_offered_again),
+		TEST(a_late_word_about_an_earlier_silence_settles_nothing),
+		TEST(what_finds_no_runner_is_for_the_next),
+		TEST(alerts_not_handed_over_go_to_the_next_runner_in_order),
+		TEST(alerts_that_nobody_takes_are_counted_when_there_are_too_many),
+		TEST(a_stall_that_nobody_is_known_to_have_heard_of_is_told_by_the_next_gate),
+		TEST(the_last_words_of_a_runner_are_heard),
 		TEST(recovered_is_told_of_what_was_told),
 		TEST(a_shared_name_is_well_when_all_of_its_processes_are),
 		TEST(each_crash_needs_another_process),
 		TEST(what_was_alerted_of_before_a_restart_recovers_after_it),
+		TEST(a_crash_told_before_a_restart_is_over_when_another_of_its_name_beats),
+		TEST(somebody_missing_before_a_restart_is_told_to_be_there),
+		TEST(a_mass_stall_told_before_a_restart_is_over_when_there_is_none),
+		TEST(a_runner_that_knows_of_kinds_that_there_are_not_is_let_go_of),
+		TEST(people_are_told_of_what_is_not_acted_on),
 		TEST(a_crash_is_over_when_another_of_its_name_beats),
 		TEST(the_end_of_a_stalled_one_is_no_further_alert),
 		TEST(missing_and_complete_belong_together),

@@ -81,7 +81,7 @@ bool belay__alert_lines_add(struct belay__alert_lines *lines, const struct belay
 {
 	struct belay__text text;
 
-	if (lines->len == sizeof(lines->bytes)) {
+	if (lines->len == sizeof(lines->bytes) || lines->count == BELAY__ALERT_LINES_MAX) {
 		belay__alert_lines_drop(lines);
 		return false;
 	}
@@ -92,7 +92,7 @@ bool belay__alert_lines_add(struct belay__alert_lines *lines, const struct belay
 		return false;
 	}
 	lines->len += text.len;
-	lines->count++;
+	lines->seqs[lines->count++] = telling->seq;
 	lines->kinds[telling->kind]++;
 	return true;
 }
@@ -150,6 +150,8 @@ void belay__alert_lines_remove(struct belay__alert_lines *lines,
 {
 	memmove(lines->bytes, lines->bytes + batch->len, lines->len - batch->len);
 	lines->len -= batch->len;
+	memmove(lines->seqs, lines->seqs + batch->count,
+		(lines->count - batch->count) * sizeof(lines->seqs[0]));
 	lines->count -= batch->count;
 	lines->dropped -= batch->dropped;
 	for (unsigned kind = 0; kind < BELAY__ALERT_KIND_COUNT; kind++)

@@ -19,8 +19,7 @@
 struct belay__alerts {
 	struct belay__loop *loop;
 	const struct belay__observe_options *options;
-	belay__alerts_answer *answer;
-	void *data;
+	struct belay__alerts_ears ears;
 
 	struct belay__problems *problems;
 	struct belay__alert_lines waiting;
@@ -88,8 +87,22 @@ static void call_failed(struct belay__alerts *alerts, const struct belay_error *
 		alerts->waiting.count, (unsigned)(wait_ns / BELAY__NS_PER_S));
 }
 
+/* Whoever kept the alert SEQ need not do so any more. */
+static void let_go(const struct belay__alerts *alerts, uint64_t seq)
+{
+	if (seq != 0)
+		alerts->ears.done(alerts->ears.data, seq);
+}
+
+static void let_go_of_first(const struct belay__alerts *alerts, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		let_go(alerts, alerts->waiting.seqs[i]);
+}
+
 static void call_succeeded(struct belay__alerts *alerts)
 {
+	let_go_of_first(alerts, alerts->batch.count);
 	belay__alert_lines_remove(&alerts->waiting, &alerts->batch);
 	for (unsigned kind = 0; kind < BELAY__ALERT_KIND_COUNT; kind++)
 		alerts->handed_over[kind] += alerts->batch.kinds[kind];
@@ -109,7 +122,7 @@ static void give_answer(struct belay__alerts *alerts, uint64_t request,
 		return;
 	planned.len = (uint32_t)strnlen(error->text, sizeof(error->text));
 	memcpy(planned.text, error->text, planned.len);
-	alerts->answer(alerts->data, &planned);
+	alerts->ears.answer(alerts->ears.data, &planned);
 }
 
 /* A command that works may well take what it did not take before. */
@@ -237,10 +250,13 @@ static void add(struct belay__alerts *alerts, const struct belay__msg_alert *ale
 	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
 	struct belay__telling telling;
 
-	if (!belay__problems_note(alerts->problems, alert, now_ns, &telling))
+	if (!belay__problems_note(alerts->problems, alert, now_ns, &telling)) {
+		let_go(alerts, alert->seq);
 		return;
+	}
 	open_window(alerts, now_ns);
-	(void)belay__alert_lines_add(&alerts->waiting, &telling, alert->line, alert->len);
+	if (!belay__alert_lines_add(&alerts->waiting, &telling, alert->line, alert->len))
+		let_go(alerts, alert->seq);
 	plan(alerts);
 }
 
@@ -270,6 +286,7 @@ void belay__alerts_add(struct belay__alerts *alerts, const struct belay__msg_ale
 			plan(alerts);
 		}
 		give_answer(alerts, alert->request, &error);
+		let_go(alerts, alert->seq);
 	} else if (alert->kind == BELAY__ALERT_TEST || alert->request != 0) {
 		add_test(alerts, alert);
 	} else {
@@ -280,7 +297,7 @@ void belay__alerts_add(struct belay__alerts *alerts, const struct belay__msg_ale
 /* --- the whole --- */
 
 int belay__alerts_new(struct belay__loop *loop, const struct belay__observe_options *options,
-	belay__alerts_answer *answer, void *data, struct belay__alerts **ret_alerts)
+	const struct belay__alerts_ears *ears, struct belay__alerts **ret_alerts)
 {
 	struct belay__alerts *alerts = calloc(1, sizeof(*alerts));
 	int r;
@@ -289,8 +306,7 @@ int belay__alerts_new(struct belay__loop *loop, const struct belay__observe_opti
 		return -ENOMEM;
 	alerts->loop = loop;
 	alerts->options = options;
-	alerts->answer = answer;
-	alerts->data = data;
+	alerts->ears = *ears;
 	alerts->window_ns = UINT64_MAX;
 	alerts->command.loop = loop;
 	alerts->command.what = "alert command";
@@ -321,13 +337,14 @@ struct belay__alerts *belay__alerts_free(struct belay__alerts *alerts)
 	return NULL;
 }
 
-/* Nobody wants to know: what waits is nothing to tell later. What a call that runs was given is taken
- * back by its end. */
+/* Nobody wants to know: what waits is nothing to tell later. What a call that runs was given is
+ * taken back by its end. */
 static void forget_all(struct belay__alerts *alerts)
 {
 	static const struct belay__alert_batch nothing;
 	struct belay__problems *empty;
 
+	let_go_of_first(alerts, alerts->waiting.count);
 	alerts->waiting.len = alerts->waiting.count = 0;
 	alerts->waiting.dropped = 0;
 	memset(alerts->waiting.kinds, 0, sizeof(alerts->waiting.kinds));
@@ -348,6 +365,30 @@ void belay__alerts_configured(struct belay__alerts *alerts)
 		open_window(alerts, belay__clock_ns(CLOCK_MONOTONIC));
 	plan(alerts);
 	belay__deadman_configured(alerts->deadman);
+}
+
+void belay__alerts_last_call(struct belay__alerts *alerts)
+{
+	struct belay_error error;
+
+	if (alerts->command.running != NULL) {
+		/* What it was given it has. */
+		if (!alerts->testing)
+			belay__alert_lines_remove(&alerts->waiting, &alerts->batch);
+		belay__operator_command_forget(&alerts->command);
+	}
+	if (is_set(alerts) && anything_waits(alerts) && call(alerts, &alerts->waiting, &error) < 0)
+		belay__log(BELAY__LOG_WARNING, "%s; alerts that nobody was told: %u", error.text,
+			alerts->waiting.count);
+}
+
+void belay__alerts_tell_open(const struct belay__alerts *alerts,
+	void (*tell)(void *data, const struct belay__msg_open *open))
+{
+	struct belay__msg_open open;
+
+	for (uint32_t i = 0; belay__problems_at(alerts->problems, i, &open); i++)
+		tell(alerts->ears.data, &open);
 }
 
 void belay__alerts_gate_is_well(struct belay__alerts *alerts)

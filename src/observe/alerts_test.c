@@ -61,6 +61,9 @@ static struct {
 	char directory[32];
 	int fds, answers;
 	struct belay__msg_planned answer;
+	char done[256]; /* "7 8 ": the alerts that nobody has to keep any more */
+	uint64_t seq;   /* of the next alert; 0: they have none */
+	char open[256]; /* "stall web 1000, " */
 } house;
 
 static const char *path_of(const char *name)
@@ -97,6 +100,36 @@ static void note_answer(void *data, const struct belay__msg_planned *planned)
 	house.answers++;
 }
 
+static void note_done(void *data, uint64_t seq)
+{
+	size_t len = strlen(house.done);
+
+	assert_ptr_equal(data, &house);
+	(void)snprintf(house.done + len, sizeof(house.done) - len, "%llu ", (unsigned long long)seq);
+}
+
+static void assert_done(const char *expected)
+{
+	assert_string_equal(house.done, expected);
+	house.done[0] = '\0';
+}
+
+static void note_open(void *data, const struct belay__msg_open *open)
+{
+	size_t len = strlen(house.open);
+
+	assert_ptr_equal(data, &house);
+	(void)snprintf(house.open + len, sizeof(house.open) - len, "%s %s %u, ",
+		belay__alert_word(open->kind), open->name, open->uid);
+}
+
+static void assert_open(const char *expected)
+{
+	house.open[0] = '\0';
+	belay__alerts_tell_open(house.alerts, note_open);
+	assert_string_equal(house.open, expected);
+}
+
 /* What the alert command does besides writing its stdin to "told", a line "=N" behind each call. */
 static void let_it(const char *script)
 {
@@ -127,7 +160,10 @@ static int open_house(void **state)
 	house.answers = 0;
 	set_alert();
 	let_it("");
-	return belay__alerts_new(house.loop, &house.options, note_answer, &house, &house.alerts);
+	house.seq = 0;
+	house.done[0] = '\0';
+	return belay__alerts_new(house.loop, &house.options,
+		&(struct belay__alerts_ears){ note_answer, note_done, &house }, &house.alerts);
 }
 
 static int close_house(void **state)
@@ -200,6 +236,7 @@ static void add_line(enum belay__alert_kind kind, const char *name, const char *
 	alert = (struct belay__msg_alert){ .kind = (uint8_t)kind,
 		.uid = 1000,
 		.request = request,
+		.seq = house.seq != 0 ? house.seq++ : 0,
 		.len = (uint32_t)strlen(line) };
 	(void)snprintf(alert.name, sizeof(alert.name), "%s", name);
 	memcpy(alert.line, line, alert.len);
@@ -851,6 +888,102 @@ static void what_runs_is_let_go_of_in_the_end(void **state)
 	assert_told(TOLD("a", "\"stall\"") "=1\n");
 }
 
+/* --- who keeps alerts until they are handed over --- */
+
+static void an_alert_is_kept_until_the_command_has_taken_it(void **state)
+{
+	(void)state;
+	house.seq = 7;
+	add(BELAY__ALERT_STALL, "a");
+	add(BELAY__ALERT_CRASH, "b");
+	assert_done("");
+	let_it("exit 1");
+	hand_over();
+	assert_done("");
+	let_it("");
+	pass(5 * S);
+	add(BELAY__ALERT_STALL, "c"); /* while it runs */
+	finish();
+	assert_done("7 8 ");
+	hand_over();
+	assert_done("9 ");
+	/* A reminder is nobody's to keep. */
+	pass(4 * HOUR);
+	hand_over();
+	assert_done("");
+	(void)unlink(path_of("told"));
+}
+
+static void an_alert_that_is_not_told_is_not_kept(void **state)
+{
+	char line[1500];
+	(void)state;
+
+	house.seq = 7;
+	add(BELAY__ALERT_STALL, "a");
+	add(BELAY__ALERT_STALL, "a"); /* it is counted */
+	assert_done("8 ");
+	add_line(BELAY__ALERT_STALL, "b", "no object", 0);
+	assert_done("9 ");
+	(void)snprintf(line, sizeof(line), "{\"n\":\"%01400d\"}", 0);
+	house.seq = 0;
+	for (unsigned i = 0; i < BELAY__ALERT_BYTES_MAX / 1400; i++)
+		add_line(BELAY__ALERT_RECOVERED, "c", line, 0);
+	house.seq = 10;
+	add_line(BELAY__ALERT_RECOVERED, "d", line, 0);
+	assert_done("10 ");
+	house.options.alert[0] = '\0';
+	belay__alerts_configured(house.alerts);
+	assert_done("7 ");
+	add(BELAY__ALERT_STALL, "a");
+	assert_done("11 ");
+}
+
+static void a_new_gate_is_told_what_is_open(void **state)
+{
+	(void)state;
+	assert_open("");
+	add(BELAY__ALERT_STALL, "a");
+	add(BELAY__ALERT_ACTION, "a");
+	add(BELAY__ALERT_MISSING, "b");
+	assert_open("stall a 1000, missing b 1000, ");
+	/* What nobody knows of is over all the same. */
+	add(BELAY__ALERT_RECOVERED, "c");
+	add(BELAY__ALERT_RECOVERED, "a");
+	assert_open("missing b 1000, ");
+	hand_over();
+	assert_told(TOLD("a", "\"stall\"") TOLD("a", "\"action\"") TOLD("b", "\"missing\"")
+			TOLD("c", "\"recovered\",\"recovers\":[]")
+				TOLD("a", "\"recovered\",\"recovers\":[\"stall\"]") "=5\n");
+}
+
+static void what_waits_is_handed_over_in_the_end(void **state)
+{
+	(void)state;
+	add(BELAY__ALERT_STALL, "a");
+	belay__alerts_last_call(house.alerts);
+	house.alerts = belay__alerts_free(house.alerts);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	assert_told(TOLD("a", "\"stall\"") "=1\n");
+}
+
+static void what_a_call_was_given_is_not_handed_over_again_in_the_end(void **state)
+{
+	(void)state;
+	add(BELAY__ALERT_STALL, "a");
+	pass(5 * S);
+	add(BELAY__ALERT_STALL, "b");
+	/* Both write to one file: one after the other. */
+	while (strchr(file("told"), '=') == NULL)
+		;
+	belay__alerts_last_call(house.alerts);
+	house.alerts = belay__alerts_free(house.alerts);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	assert_told(TOLD("a", "\"stall\"") "=1\n" TOLD("b", "\"stall\"") "=1\n");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_house, close_house)
 
 int main(void)
@@ -882,6 +1015,11 @@ int main(void)
 		TEST(one_beat_runs_at_a_time_and_not_for_ever),
 		TEST(a_beat_that_fails_is_counted_and_the_next_is_made_in_time),
 		TEST(what_runs_is_let_go_of_in_the_end),
+		TEST(an_alert_is_kept_until_the_command_has_taken_it),
+		TEST(an_alert_that_is_not_told_is_not_kept),
+		TEST(a_new_gate_is_told_what_is_open),
+		TEST(what_waits_is_handed_over_in_the_end),
+		TEST(what_a_call_was_given_is_not_handed_over_again_in_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

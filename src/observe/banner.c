@@ -51,9 +51,15 @@ void belay__banner(const struct belay__parent *parent, uint32_t going_on)
 		"socket     %s\n"
 		"threshold  %s\n"
 		"room       %llu processes; %d beats at once\n"
-		"events     %s\n",
+		"events     %s\n"
+		"metrics    %s\n"
+		"acts       %s\n",
 		options->socket, buffer, (unsigned long long)options->capacity,
-		parent->queue_frames, parent->events_wanted ? options->events : "not kept");
+		parent->queue_frames, parent->events_wanted ? options->events : "not kept",
+		parent->metrics.fd >= 0 ? "belay metrics" : options->metrics_addr,
+		belay__crew_wants(parent, BELAY__ROLE_RUNNER)
+			? "as configured; belay act NAME --dry-run"
+			: "on nothing");
 	if (going_on > 0)
 		(void)fprintf(stderr, "%u processes go on from before\n", going_on);
 	else if (parent->socket_is_default)

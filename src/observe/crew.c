@@ -130,6 +130,7 @@ static int configure(const struct belay__crew_member *member, bool reload)
 	struct belay__msg_go go = {
 		.progress_every_ns = parent->manager.watchdog_ns / 2,
 		.first_seq = reload ? 1 : belay__next_seq(parent),
+		.observer_started_ns = parent->started_ns,
 		.restarted = member->restarts > 0,
 		.reload = reload,
 	};
@@ -181,8 +182,21 @@ static void join_gate(struct belay__parent *parent, enum belay__role role)
 void belay__crew_reopen_events(struct belay__parent *parent)
 {
 	_cleanup_close_ int events = belay__open_events(parent);
+	_cleanup_close_ int export = belay__open_export(parent);
 
 	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EVENTS, events);
+	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EXPORT_FILE, export);
+}
+
+static int send_pauses(const struct belay__crew_member *member)
+{
+	const struct belay__parent *parent = member->parent;
+	int r = 0;
+
+	for (uint32_t i = 0; i < parent->pause_count && r == 0; i++)
+		r = send_to(member, BELAY__MSG_PAUSE, &parent->pauses[i], sizeof(parent->pauses[i]),
+			-EBADF);
+	return r;
 }
 
 static int provision_gate(struct belay__parent *parent)
@@ -210,9 +224,8 @@ static int provision_gate(struct belay__parent *parent)
 		r = send_fd(gate, BELAY__MSG_EXPORT_FILE, export);
 	if (r == 0)
 		r = send_fd(gate, BELAY__MSG_TOTALS, parent->totals_fd);
-	for (uint32_t i = 0; i < parent->pause_count && r == 0; i++)
-		r = send_to(gate, BELAY__MSG_PAUSE, &parent->pauses[i], sizeof(parent->pauses[i]),
-			-EBADF);
+	if (r == 0)
+		r = send_pauses(gate);
 	if (r < 0)
 		return r;
 	for (unsigned role = BELAY__ROLE_PROBER; role < BELAY__ROLE_COUNT; role++)
@@ -229,6 +242,10 @@ static int provision_runner(struct belay__parent *parent)
 
 	if (r == 0)
 		r = send_fd(runner, BELAY__MSG_JOURNAL, journal);
+	if (r == 0)
+		r = send_fd(runner, BELAY__MSG_BRAKES, parent->brakes_fd);
+	if (r == 0)
+		r = send_pauses(runner);
 	if (r < 0)
 		return r;
 	join_gate(parent, BELAY__ROLE_RUNNER);
@@ -307,7 +324,7 @@ static int on_rotate(void *data, const void *record, int fd_consume)
 }
 
 /* The generations of the original's file are moved step by step; what is left undone, the gate asks
- * for again with its next event. */
+ * for again a minute later. */
 static int on_rotate_export(void *data, const void *record, int fd_consume)
 {
 	struct belay__parent *parent = data;
@@ -335,6 +352,9 @@ static int on_pause(void *data, const void *record, int fd_consume)
 	while (i < parent->pause_count &&
 		strncmp(parent->pauses[i].pattern, pause->pattern, sizeof(pause->pattern)) != 0)
 		i++;
+	/* The runner withholds what is under way. */
+	(void)send_to(&parent->crew[BELAY__ROLE_RUNNER], BELAY__MSG_PAUSE, pause, sizeof(*pause),
+		-EBADF);
 	if (pause->until_realtime_ns == 0) {
 		if (i < parent->pause_count)
 			parent->pauses[i] = parent->pauses[--parent->pause_count];

@@ -315,18 +315,100 @@ static void what_finds_no_crowd_of_its_own_shares_one(void **state)
 	expect(BELAY_EVENT_MASS_STALL, "(others)", 5000, 5, 5);
 }
 
+/* As a reload does, or (without KEPT) another observer: everybody leaves and joins anew. */
+static void come_again(const uint32_t *numbers, uint32_t count, struct belay__mass_stalls *kept)
+{
+	uint8_t marks[64];
+	bool stalled[64];
+
+	if (kept != NULL)
+		belay__crowds_keep(observer, kept);
+	for (uint32_t i = 0; i < count; i++) {
+		marks[i] = observer->table.records[numbers[i]].marks;
+		stalled[i] = observer->table.slots[slot_of(numbers[i])].flags & BELAY__SLOT_STALLED;
+		belay__crowd_leave(observer, numbers[i]);
+		observer->table.records[numbers[i]].marks = marks[i];
+	}
+	belay__crowds_reset(observer);
+	for (uint32_t i = 0; i < count; i++)
+		belay__crowd_join(observer, numbers[i], stalled[i]);
+	belay__crowds_resume(observer, kept);
+}
+
+static void expect_left(const uint32_t *numbers, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		assert_int_equal(belay__crowds_left_next(observer), numbers[i]);
+	assert_int_equal(belay__crowds_left_next(observer), BELAY__NO_RECORD);
+}
+
+/* Six of RULE, of which COUNT make a mass stall that was told. */
+static void make_mass(uint32_t *numbers, uint32_t count)
+{
+	add_many(numbers, 6, 1, 7);
+	for (uint32_t i = 0; i < count; i++)
+		(void)fall_silent(numbers[i]);
+	assert_true(belay__crowds_next(observer));
+	belay__crowds_told(observer);
+	expect_nothing();
+}
+
+static void those_silent_still_when_it_is_over_are_left(void **state)
+{
+	uint32_t numbers[6];
+	(void)state;
+
+	make_mass(numbers, 6);
+	expect_left(NULL, 0);
+	beat(numbers[0]);
+	expect_left(NULL, 0);
+	beat(numbers[3]);
+	expect(BELAY_EVENT_MASS_STALL_OVER, "web", 7, 4, 6);
+	/* One of them beats before it is asked for, one ends. */
+	beat(numbers[2]);
+	go(numbers[5]);
+	expect_left((uint32_t[]){ numbers[1], numbers[4] }, 2);
+	assert_int_equal(observer->table.records[numbers[1]].marks, 0);
+	expect_nothing();
+}
+
+static void one_that_fell_silent_long_before_is_none_of_it(void **state)
+{
+	uint32_t numbers[9];
+	(void)state;
+
+	add_many(numbers, 9, 1, 7);
+	for (uint32_t i = 0; i < 3; i++)
+		(void)fall_silent(numbers[i]);
+	test_now_ns += 2 * TEST_S;
+	for (uint32_t i = 3; i < 8; i++)
+		(void)fall_silent(numbers[i]);
+	expect(BELAY_EVENT_MASS_STALL, "web", 7, 9, 9);
+	beat(numbers[4]);
+	expect(BELAY_EVENT_MASS_STALL_OVER, "web", 7, 7, 9);
+	expect_left((uint32_t[]){ numbers[3], numbers[5], numbers[6], numbers[7] }, 4);
+}
+
+static void who_joins_can_make_a_mass_stall_none(void **state)
+{
+	uint32_t numbers[6], more[24];
+	(void)state;
+
+	make_mass(numbers, 5);
+	add_many(more, 18, 1, 7);
+	expect_nothing();
+	add_many(more, 1, 1, 7);
+	expect(BELAY_EVENT_MASS_STALL_OVER, "web", 7, 5, 25);
+	expect_left(numbers, 5);
+}
+
 static void after_a_restart_what_goes_on_is_not_told_again(void **state)
 {
 	uint32_t numbers[6];
 	(void)state;
 
-	belay__crowds_reset(observer);
-	for (uint32_t i = 0; i < 6; i++) {
-		numbers[i] = add(1, 7);
-		belay__crowd_leave(observer, numbers[i]);
-		belay__crowd_join(observer, numbers[i], /* stalled= */ i < 5);
-	}
-	belay__crowds_resume(observer);
+	make_mass(numbers, 5);
+	come_again(numbers, 6, NULL);
 	expect_nothing();
 	assert_int_equal(fall_silent(numbers[5]), BELAY__MANY);
 	expect_nothing();
@@ -334,6 +416,100 @@ static void after_a_restart_what_goes_on_is_not_told_again(void **state)
 	expect_nothing();
 	beat(numbers[1]);
 	expect(BELAY_EVENT_MASS_STALL_OVER, "web", 7, 4, 6);
+	expect_left(&numbers[2], 4);
+}
+
+static void what_was_not_told_before_a_restart_is_no_mass_stall(void **state)
+{
+	uint32_t numbers[6];
+	(void)state;
+
+	add_many(numbers, 6, 1, 7);
+	for (uint32_t i = 0; i < 5; i++) {
+		(void)fall_silent(numbers[i]);
+		test_now_ns += 2 * TEST_S;
+	}
+	come_again(numbers, 6, NULL);
+	assert_int_equal(fall_silent(numbers[5]), BELAY__ALONE);
+	expect_nothing();
+}
+
+static void what_was_held_before_a_restart_is_held_until_the_others_are_heard(void **state)
+{
+	uint32_t numbers[6];
+	uint64_t until_ns;
+	uint32_t at;
+	(void)state;
+
+	add_many(numbers, 6, 1, 7);
+	(void)fall_silent(numbers[0]);
+	observer->table.records[numbers[0]].marks = BELAY__MARK_HELD;
+	test_now_ns += TEST_S / 4;
+	observer->now_ns = test_now_ns;
+	come_again(numbers, 6, NULL);
+	at = slot_of(numbers[0]);
+	assert_int_equal(belay__crowd_outlook(observer, at, &until_ns), BELAY__MAYBE_MANY);
+	assert_true(until_ns > test_now_ns + TEST_S);
+	test_now_ns++;
+	for (uint32_t i = 1; i < 3; i++)
+		beat(numbers[i]);
+	observer->now_ns = test_now_ns;
+	assert_int_equal(belay__crowd_outlook(observer, at, &until_ns), BELAY__ALONE);
+}
+
+static void a_reload_makes_no_mass_stall_of_what_was_none(void **state)
+{
+	static struct belay__mass_stalls kept;
+	uint32_t numbers[6];
+	(void)state;
+
+	add_many(numbers, 6, 1, 7);
+	for (uint32_t i = 0; i < 5; i++) {
+		(void)fall_silent(numbers[i]);
+		test_now_ns += 2 * TEST_S;
+	}
+	come_again(numbers, 6, &kept);
+	assert_int_equal(fall_silent(numbers[5]), BELAY__ALONE);
+	expect_nothing();
+}
+
+static void over_a_reload_a_mass_stall_belongs_to_its_rules_name(void **state)
+{
+	static const struct belay__rule turned[] = {
+		{ .name = "db", .comm = "nor-this", .uid = -1 },
+		{ .name = "web", .comm = "nobody-has-this", .uid = -1 },
+	};
+	static struct belay__mass_stalls kept;
+	uint32_t numbers[6];
+	(void)state;
+
+	make_mass(numbers, 5);
+	/* Rule 2 is called web now. */
+	observer->rule_count = 2;
+	memcpy(observer->rules, turned, sizeof(turned));
+	for (uint32_t i = 0; i < 6; i++)
+		observer->table.records[numbers[i]].rule = 2;
+	come_again(numbers, 6, &kept);
+	expect_nothing();
+	assert_int_equal(fall_silent(numbers[5]), BELAY__MANY);
+	/* And now nobody is. */
+	for (uint32_t i = 0; i < 6; i++)
+		observer->table.records[numbers[i]].rule = 1;
+	come_again(numbers, 6, &kept);
+	expect(BELAY_EVENT_MASS_STALL_OVER, "web", 7, 0, 0);
+	expect_left(numbers, 6);
+}
+
+static void a_mass_stall_that_others_know_of_is_over_when_there_is_none(void **state)
+{
+	uint32_t numbers[6];
+	(void)state;
+
+	make_mass(numbers, 5);
+	belay__crowds_known(observer, "web", 7);
+	expect_nothing();
+	belay__crowds_known(observer, "gone", 7);
+	expect(BELAY_EVENT_MASS_STALL_OVER, "gone", 7, 0, 0);
 }
 
 /* --- with processes --- */
@@ -363,6 +539,27 @@ static void stopped_ones_are_no_mass_stall(void **state)
 	test_now_ns += TEST_S;
 	for (uint32_t i = 0; i < PUPPETS; i++)
 		assert_string_equal(event_take(observer, BELAY_EVENT_STALL)->verdict, "stopped");
+	event_none(observer);
+	for (uint32_t i = 0; i < PUPPETS; i++)
+		puppet_done(&puppets[i]);
+}
+
+static void stopped_ones_are_a_mass_stall_where_that_is_acted_on(void **state)
+{
+	struct puppet puppets[PUPPETS];
+	(void)state;
+
+	observer->crowds.also[0] = 1u << BELAY__VERDICT_STOPPED;
+	begin_puppets(puppets);
+	for (uint32_t i = 0; i < PUPPETS; i++) {
+		puppet_signal(&puppets[i], SIGSTOP);
+		puppet_wait_state(&puppets[i], 'T');
+	}
+	test_now_ns += TEST_S;
+	for (uint32_t i = 0; i < BELAY__CROWD_MASS_MIN; i++)
+		assert_string_equal(event_take(observer, BELAY_EVENT_STALL)->verdict, "stopped");
+	(void)event_take(observer, BELAY_EVENT_MASS_STALL);
+	(void)event_take(observer, BELAY_EVENT_STALL);
 	event_none(observer);
 	for (uint32_t i = 0; i < PUPPETS; i++)
 		puppet_done(&puppets[i]);
@@ -421,7 +618,25 @@ int main(void)
 			end),
 		cmocka_unit_test_setup_teardown(after_a_restart_what_goes_on_is_not_told_again,
 			begin, end),
+		cmocka_unit_test_setup_teardown(those_silent_still_when_it_is_over_are_left, begin,
+			end),
+		cmocka_unit_test_setup_teardown(one_that_fell_silent_long_before_is_none_of_it,
+			begin, end),
+		cmocka_unit_test_setup_teardown(who_joins_can_make_a_mass_stall_none, begin, end),
+		cmocka_unit_test_setup_teardown(what_was_not_told_before_a_restart_is_no_mass_stall,
+			begin, end),
+		cmocka_unit_test_setup_teardown(
+			what_was_held_before_a_restart_is_held_until_the_others_are_heard, begin,
+			end),
+		cmocka_unit_test_setup_teardown(a_reload_makes_no_mass_stall_of_what_was_none,
+			begin, end),
+		cmocka_unit_test_setup_teardown(
+			over_a_reload_a_mass_stall_belongs_to_its_rules_name, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_mass_stall_that_others_know_of_is_over_when_there_is_none, begin, end),
 		cmocka_unit_test_setup_teardown(stopped_ones_are_no_mass_stall, begin, end),
+		cmocka_unit_test_setup_teardown(
+			stopped_ones_are_a_mass_stall_where_that_is_acted_on, begin, end),
 		cmocka_unit_test_setup_teardown(
 			a_mass_stall_comes_behind_the_stall_that_makes_it_one, begin, end),
 	};

@@ -8,7 +8,8 @@
 #include "base/log.h"
 #include "observe/operator_command.h"
 
-/* The gate says that it is well every second: three of them may be missing, or we are late by one. */
+/* The gate says that it is well every second: three of them may be missing, or we are late by
+ * one. */
 #define GATE_WITHIN_NS (3 * BELAY__NS_PER_S)
 #define ON_TIME_NS     BELAY__NS_PER_S
 #define TIMEOUT_MAX_NS (30 * BELAY__NS_PER_S)

@@ -49,9 +49,9 @@ static void add_stall(struct belay__json_writer *json, const struct belay_observ
 }
 
 static void add_pause(struct belay__json_writer *json, const struct belay_observer *observer,
-	const struct belay__record *record)
+	const char *name, uint32_t uid, uint32_t pid)
 {
-	uint64_t until_ns = belay__paused_until(observer, record->name, record->uid, record->pid);
+	uint64_t until_ns = belay__paused_until(observer, name, uid, pid);
 	char time[40];
 	struct belay__text text;
 
@@ -95,7 +95,7 @@ static void add_process(struct belay__client *client, const struct belay__slot *
 		belay__json_string(&json, "rule", observer->rules[record->rule - 1].name);
 	else
 		belay__json_null(&json, "rule");
-	add_pause(&json, observer, record);
+	add_pause(&json, observer, record->name, record->uid, record->pid);
 	belay__json_end_object(&json);
 	belay__text_add(text, "\n");
 }
@@ -131,6 +131,7 @@ static void add_missing(const struct belay_observer *observer, uint32_t rule,
 	belay__json_string(&json, "state", "missing");
 	belay__json_u64(&json, "expected", observer->rules[rule].expect);
 	belay__json_u64(&json, "beating", observer->rule_beating[rule]);
+	add_pause(&json, observer, observer->rules[rule].name, observer->own_uid, 0);
 	belay__json_end_object(&json);
 	belay__text_add(text, "\n");
 }

@@ -25,8 +25,10 @@ struct belay__client {
 	uint64_t active_ns;
 	uint64_t first_request, wait_until_ns; /* WAITS; CLOCK_MONOTONIC */
 	uint32_t requests, answered;
-	bool tests;   /* WAITS: its one request is a test of alerts */
-	uint32_t uid; /* who asks, for names */
+	bool tests;        /* WAITS: its one request is a test of alerts */
+	uint32_t left_out; /* WAITS: of whom nobody was asked ... */
+	int left_code;     /* ... and why: a negative errno */
+	uint32_t uid;      /* who asks, for names */
 	char selection[BELAY__HELLO_NAME_SIZE];
 };
 

@@ -9,8 +9,9 @@
 
 /* How long somebody waits for the one who answers; the alert command takes its time. */
 #define PLAN_WITHIN_NS (2 * BELAY__NS_PER_S)
-#define TEST_WITHIN_NS (40 * BELAY__NS_PER_S)
-#define PLANS_MAX      64
+#define TEST_WITHIN_NS                                                                             \
+	(65 * BELAY__NS_PER_S) /* a call that runs may take 30 s, and so may this one */
+#define PLANS_MAX 64
 /* Nobody pauses anything for longer than a month. */
 #define PAUSE_MAX_MS (UINT64_C(31) * 24 * 3600 * 1000)
 
@@ -64,11 +65,32 @@ static void arm_waits(struct belay__door *door)
 	belay__timer_set(door->observer->loop, &door->waits, next_ns, on_waits, door);
 }
 
+static const char *cannot_ask(int code);
+
 /* The answer is complete, or nobody completes it. */
 static void finish(struct belay__client *client, int code, const char *sentence)
 {
 	client->task = BELAY__CLIENT_IDLE;
 	belay__door_done(client, code, sentence);
+}
+
+/* The answer is complete, but for those who were left out. */
+static void finish_plan(struct belay__client *client)
+{
+	char sentence[200];
+	struct belay__text text;
+
+	if (client->left_out == 0) {
+		finish(client, 0, "");
+		return;
+	}
+	belay__text_init(&text, sentence, sizeof(sentence));
+	belay__text_addf(&text, "%u more of that name were left out: ", client->left_out);
+	if (client->left_code == -E2BIG)
+		belay__text_addf(&text, "at most %d are asked about at once; say which", PLANS_MAX);
+	else
+		belay__text_add(&text, cannot_ask(client->left_code));
+	finish(client, client->left_code == -ENOTCONN ? -EAGAIN : client->left_code, sentence);
 }
 
 static void on_waits(struct belay__timer *timer, uint64_t now_ns)
@@ -79,8 +101,9 @@ static void on_waits(struct belay__timer *timer, uint64_t now_ns)
 		if (door->clients[i].task == BELAY__CLIENT_WAITS &&
 			door->clients[i].wait_until_ns <= now_ns)
 			finish(&door->clients[i], -ETIMEDOUT,
-				"the runner does not answer; it may be starting: try again, or see "
-				"belay doctor");
+				"no answer in time: the runner may be starting, or a call of the "
+				"alert "
+				"command takes long; try again, or see belay doctor");
 	arm_waits(door);
 }
 
@@ -143,7 +166,7 @@ void belay__door_planned(struct belay__door *door, uint64_t request, int code, c
 	if (belay__door_send(client, BELAY__HELLO_LINES, 0, line.chars, line.len) < 0)
 		belay__door_hang_up(client);
 	else if (++client->answered == client->requests)
-		finish(client, 0, "");
+		finish_plan(client);
 }
 
 /* --- what would be done --- */
@@ -188,34 +211,50 @@ static bool tell_paused(struct belay__client *client, const struct belay__record
 	return false;
 }
 
-/* Asks about everybody whom NAME means and nobody paused. Returns how many it means, or a negative
- * errno; -EPIPE: the client is gone. */
-static int ask_about(struct belay__client *client, const char *name, bool really)
+/* Asks about the process in slot AT, or says that it is paused. 0 or a negative errno; -EPIPE: the
+ * client is gone. */
+static int ask_about(struct belay__client *client, uint32_t at, bool really)
 {
 	struct belay__door *door = client->door;
 	const struct belay__table *table = &door->observer->table;
+	const struct belay__record *record = &table->records[table->slots[at].record];
+	uint64_t until_ns = belay__paused_until(door->observer, record->name, record->uid,
+		record->pid);
+	int r;
+
+	if (until_ns != 0)
+		return tell_paused(client, record, until_ns) ? 0 : -EPIPE;
+	r = door->host.plan(door->host.data, at, really, door->last_request + 1);
+	door->last_request += r >= 0;
+	return r;
+}
+
+/* Asks about everybody whom NAME means. Who cannot be asked about, and everybody behind, is left
+ * out. Returns how many it means, or -EPIPE: the client is gone. */
+static int ask_about_all(struct belay__client *client, const char *name, bool really)
+{
+	const struct belay__table *table = &client->door->observer->table;
 	int found = 0, r;
 
-	for (uint32_t at = 0; at < table->slot_count && found < PLANS_MAX; at++) {
+	client->left_out = 0;
+	client->left_code = 0;
+	for (uint32_t at = 0; at < table->slot_count; at++) {
 		const struct belay__slot *slot = &table->slots[at];
 		const struct belay__record *record;
-		uint64_t until_ns;
 
 		if (slot->pid == 0 || slot->record == BELAY__NO_RECORD)
 			continue;
 		record = &table->records[slot->record];
 		if (!belay__selects(name, record->name, record->uid, record->pid))
 			continue;
-		found++;
-		until_ns = belay__paused_until(door->observer, record->name, record->uid,
-			record->pid);
-		if (until_ns != 0 && !tell_paused(client, record, until_ns))
-			return -EPIPE;
-		if (until_ns != 0)
-			continue;
-		r = door->host.plan(door->host.data, at, really, ++door->last_request);
-		if (r < 0)
+		if (found++ >= PLANS_MAX && client->left_code == 0)
+			client->left_code = -E2BIG;
+		r = client->left_code == 0 ? ask_about(client, at, really) : 0;
+		if (r == -EPIPE)
 			return r;
+		if (r < 0)
+			client->left_code = r;
+		client->left_out += client->left_code != 0;
 	}
 	return found;
 }
@@ -224,17 +263,18 @@ static void start_plan(struct belay__client *client, const struct belay__hello *
 {
 	struct belay__door *door = client->door;
 	uint64_t first = door->last_request + 1;
-	int found = ask_about(client, hello->name, hello->flags & BELAY__HELLO_DO);
+	int code, found = ask_about_all(client, hello->name, hello->flags & BELAY__HELLO_DO);
 
 	if (found == -EPIPE)
 		return;
 	client->tests = false;
-	if (found < 0)
-		belay__door_done(client, found == -ENOTCONN ? -EAGAIN : found, cannot_ask(found));
-	else if (found == 0)
+	code = client->left_code;
+	if (found == 0)
 		belay__door_done(client, -ENOENT, "nobody of that name beats");
+	else if (client->left_out == (uint32_t)found)
+		belay__door_done(client, code == -ENOTCONN ? -EAGAIN : code, cannot_ask(code));
 	else if (door->last_request < first)
-		belay__door_done(client, 0, "");
+		finish_plan(client);
 	else
 		start_waiting(client, first, PLAN_WITHIN_NS);
 }

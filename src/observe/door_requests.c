@@ -28,6 +28,7 @@ bool belay__door_within(struct belay__door *door, const struct belay__hello *hel
 		return false;
 	due_ns = observer->now_ns + ms * BELAY__NS_PER_MS;
 	slot->flags |= BELAY__SLOT_WITHIN;
+	observer->table.records[slot->record].marks &= (uint8_t)~BELAY__MARK_PUT_OFF;
 	belay__deadlines_set(&observer->table.deadlines, at, due_ns);
 	observer->counts[BELAY__COUNT_WITHINS]++;
 	return false;

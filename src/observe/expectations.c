@@ -1,7 +1,10 @@
 /* Rules that expect a number of processes: who never came, or went and did not come back, is
  * missing. */
 
+#include "base/clock.h"
 #include "observe/core.h"
+
+#define PAUSED_AGAIN_NS BELAY__NS_PER_S
 
 static void on_expect(struct belay__timer *timer, uint64_t now_ns)
 {
@@ -40,6 +43,14 @@ static void arm(struct belay_observer *observer)
 			observer);
 }
 
+/* While its name is paused nobody of it is missed; that is looked at again after each second. */
+static bool is_paused(const struct belay_observer *observer, const struct belay__rule *rule)
+{
+	uint32_t uid = rule->uid >= 0 ? (uint32_t)rule->uid : observer->own_uid;
+
+	return observer->pauses.count > 0 && belay__paused_until(observer, rule->name, uid, 0) != 0;
+}
+
 bool belay__expectations_next(struct belay_observer *observer)
 {
 	for (uint32_t i = 0; i < observer->rule_count; i++) {
@@ -49,6 +60,10 @@ bool belay__expectations_next(struct belay_observer *observer)
 		if (complete ? !observer->rule_missing_told[i]
 			     : observer->rule_missing_due_ns[i] > observer->now_ns)
 			continue;
+		if (!complete && is_paused(observer, &observer->rules[i])) {
+			observer->rule_missing_due_ns[i] = observer->now_ns + PAUSED_AGAIN_NS;
+			continue;
+		}
 		observer->rule_missing_due_ns[i] = UINT64_MAX;
 		observer->rule_missing_told[i] = !complete;
 		event = belay__event_start(observer,

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -140,21 +139,9 @@ static bool gate_lives(const struct exporter *exporter)
 
 /* --- numbers --- */
 
-/* A file of another capacity is that of an observer before ours, which the gate is about to change;
- * one that has become shorter than it was mapped must not be touched. */
 static void open_view(struct exporter *exporter)
 {
-	struct stat st;
-
-	if (exporter->state_fd < 0)
-		return;
-	if (exporter->view.mapping == NULL)
-		(void)belay__state_view_open(exporter->state_fd, &exporter->view);
-	if (exporter->view.mapping != NULL &&
-		(exporter->view.capacity != exporter->options.capacity ||
-			fstat(exporter->state_fd, &st) < 0 ||
-			st.st_size < (off_t)exporter->view.size))
-		belay__state_view_done(&exporter->view);
+	belay__state_view_follow(exporter->state_fd, exporter->options.capacity, &exporter->view);
 }
 
 static int write_numbers(struct exporter *exporter, enum belay__metrics_format format,

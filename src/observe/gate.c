@@ -18,6 +18,7 @@
 #include "export/event_file.h"
 #include "ipc/channel.h"
 #include "observe/gate.h"
+#include "observe/reload.h"
 
 #define EXIT_OSERR 71
 
@@ -201,6 +202,7 @@ static int start(struct belay__gate *gate)
 	gate->events_fd = -EBADF;
 	open_original(gate);
 	gate->observer->totals = gate->totals;
+	belay__blame_by(gate->observer, &gate->options, gate->rules, gate->rule_count);
 	belay__observer_set_rules(gate->observer, gate->rules, gate->rule_count);
 	belay__observer_set_prober(gate->observer, &prober);
 	belay__door_set_host(gate->observer->door, &host);

@@ -20,7 +20,8 @@
 #define BELAY__GATE_ROLES_MAX         8
 
 struct belay__gate {
-	/* what the parent sent */
+	/* what the parent sent: OPTIONS and RULEs come into force together, when it says GO */
+	struct belay__observe_config incoming;
 	struct belay__observe_options options;
 	struct belay__rule rules[BELAY__RULES_MAX];
 	uint32_t rule_count;

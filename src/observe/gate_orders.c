@@ -19,31 +19,28 @@ static int replace_fd(int *fd, int fd_consume)
 
 static int on_options(void *data, const void *record, int fd_consume)
 {
-	struct belay__gate *gate = data;
-
 	(void)fd_consume;
-	gate->options = *(const struct belay__observe_options *)record;
+	((struct belay__gate *)data)->incoming.options = *(
+		const struct belay__observe_options *)record;
 	return 0;
 }
 
 static int on_forget_rules(void *data, const void *record, int fd_consume)
 {
-	struct belay__gate *gate = data;
-
 	(void)record;
 	(void)fd_consume;
-	gate->rule_count = 0;
+	((struct belay__gate *)data)->incoming.rule_count = 0;
 	return 0;
 }
 
 static int on_rule(void *data, const void *record, int fd_consume)
 {
-	struct belay__gate *gate = data;
+	struct belay__observe_config *incoming = &((struct belay__gate *)data)->incoming;
 
 	(void)fd_consume;
-	if (gate->rule_count == BELAY__RULES_MAX)
+	if (incoming->rule_count == BELAY__RULES_MAX)
 		return -EPROTO;
-	gate->rules[gate->rule_count++] = *(const struct belay__rule *)record;
+	incoming->rules[incoming->rule_count++] = *(const struct belay__rule *)record;
 	return 0;
 }
 
@@ -189,6 +186,9 @@ static int on_go(void *data, const void *record, int fd_consume)
 
 	(void)fd_consume;
 	gate->go = *(const struct belay__msg_go *)record;
+	gate->options = gate->incoming.options;
+	gate->rule_count = gate->incoming.rule_count;
+	memcpy(gate->rules, gate->incoming.rules, gate->rule_count * sizeof(gate->rules[0]));
 	if (gate->go.reload && gate->actor != NULL) {
 		belay__reload(gate->observer, &gate->options, gate->rules, gate->rule_count);
 		belay__actor_configured(gate->actor);

@@ -27,7 +27,8 @@ static void join_rule(struct belay_observer *observer, uint32_t at)
 	if (record->rule != 0)
 		observer->rule_beating[record->rule - 1]++;
 	belay__crowd_join(observer, slot->record,
-		(slot->flags & BELAY__SLOT_STALLED) && belay__is_blamed(record->verdict));
+		(slot->flags & BELAY__SLOT_STALLED) &&
+			belay__is_blamed(observer, record->rule, record->verdict));
 	if (slot->flags & (BELAY__SLOT_STALLED | BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN))
 		return;
 	belay__deadlines_heard(&observer->table.deadlines, at, slot->list, observer->now_ns);

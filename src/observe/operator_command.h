@@ -34,9 +34,9 @@ struct belay__operator_command {
 	struct belay__environment environment;
 };
 
-/* Runs TEMPLATE, which has no keys, with VARIABLE ("KEY=value", or NULL) and STDIN_FD (borrowed; 0 or
- * less: /dev/null) for at most TIMEOUT_NS. 0, and DONE is called later; or a negative errno with a
- * sentence, and it is not: -EBUSY while one runs. */
+/* Runs TEMPLATE, which has no keys, with VARIABLE ("KEY=value", or NULL) and STDIN_FD (borrowed;
+ * 0 or less: /dev/null) for at most TIMEOUT_NS. 0, and DONE is called later; or a negative errno
+ * with a sentence, and it is not: -EBUSY while one runs. */
 int belay__operator_command_start(struct belay__operator_command *command, const char *template,
 	const char *variable, int stdin_fd, uint64_t timeout_ns, struct belay_error *reterr);
 

@@ -4,6 +4,9 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hot.h"
+
+#define ROTATION_AGAIN_NS (60 * BELAY__NS_PER_S)
 
 int belay__original_init_take(struct belay__original *original, struct belay__loop *loop, int fd,
 	const struct belay__tsv_options *options, struct belay_error *reterr)
@@ -11,6 +14,7 @@ int belay__original_init_take(struct belay__original *original, struct belay__lo
 	int r;
 
 	original->loop = loop;
+	original->rotation_again_ns = ROTATION_AGAIN_NS;
 	if (fd < 0)
 		return 0;
 	r = belay__tsv_events_init_take(&original->file, fd, options, reterr);
@@ -28,12 +32,22 @@ void belay__original_done(struct belay__original *original)
 	original->open = false;
 }
 
+static void on_flush(struct belay__timer *timer, uint64_t now_ns);
+
+static void flush_later(struct belay__original *original)
+{
+	if (original->flush.next == NULL && (original->file.len > 0 || original->file.next_fd >= 0))
+		belay__timer_set(original->loop, &original->flush,
+			belay__clock_ns(CLOCK_MONOTONIC) + BELAY__NS_PER_S, on_flush, original);
+}
+
 static void on_flush(struct belay__timer *timer, uint64_t now_ns)
 {
 	struct belay__original *original = timer->data;
 
 	(void)now_ns;
 	(void)belay__tsv_events_flush(&original->file);
+	flush_later(original);
 }
 
 /* What the original calls EVENT. False: it has no such event. */
@@ -96,22 +110,30 @@ void belay__original_tell(struct belay__original *original, const struct belay_e
 	if (!original->open || !translate(event, &tsv, text, sizeof(text)))
 		return;
 	belay__tsv_events_add(&original->file, &tsv);
-	if (original->flush.next == NULL && original->file.len > 0)
-		belay__timer_set(original->loop, &original->flush,
-			belay__clock_ns(CLOCK_MONOTONIC) + BELAY__NS_PER_S, on_flush, original);
+	flush_later(original);
 }
 
-bool belay__original_wants_rotation(struct belay__original *original)
+BELAY__HOT bool belay__original_wants_rotation(struct belay__original *original)
 {
-	if (!original->open || !original->file.wants_rotation || original->rotation_asked)
+	uint64_t now_ns;
+
+	if (!original->open || !original->file.wants_rotation)
 		return false;
-	original->rotation_asked = true;
+	now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	if (original->rotation_asked_ns != 0 &&
+		now_ns - original->rotation_asked_ns < original->rotation_again_ns)
+		return false;
+	original->rotation_asked_ns = now_ns;
 	return true;
 }
 
 void belay__original_switch_take(struct belay__original *original, int fd)
 {
-	original->rotation_asked = false;
-	if (!original->open || belay__tsv_events_switch_take(&original->file, fd) < 0)
+	original->rotation_asked_ns = 0;
+	if (!original->open || fd < 0) {
 		belay__close(fd);
+		return;
+	}
+	(void)belay__tsv_events_switch_consume(&original->file, fd);
+	flush_later(original);
 }

@@ -14,7 +14,8 @@
 
 struct belay__original {
 	bool open;
-	bool rotation_asked;
+	uint64_t rotation_asked_ns; /* 0: not asked */
+	uint64_t rotation_again_ns; /* a rotation that was asked for is asked for again after it */
 	struct belay__loop *loop;
 	struct belay__timer flush;
 	struct belay__tsv_events file;
@@ -28,7 +29,9 @@ void belay__original_done(struct belay__original *original);
 
 /* Notes EVENT, when the original has such events. */
 void belay__original_tell(struct belay__original *original, const struct belay_event *event);
-/* Whether the file is full, and nobody was asked for the next one yet. */
+/* Whether the file is full, and nobody was asked for the next one in the last minute: whoever failed
+ * to make it is asked again. */
 bool belay__original_wants_rotation(struct belay__original *original);
-/* Goes on in FD, owned from now on. */
+/* Goes on in FD, owned from now on, as soon as the old file took what is buffered; until then no
+ * other is wanted. */
 void belay__original_switch_take(struct belay__original *original, int fd);

@@ -55,30 +55,54 @@ void belay__parent_ended(struct belay__parent *parent)
 	parent->over = true;
 }
 
-/* What was opened at start stays where it is. */
-static void keep_places(const struct belay__observe_options *old,
-	struct belay__observe_options *fresh)
+/* What was opened at start stays where it is: OLD goes into FRESH, and TEXT is told when that is not
+ * what FRESH says. A place that was left out is found as before. */
+static void keep_place(const char *name, const char *old, char *fresh, size_t size,
+	struct belay__text *text)
 {
-#define KEEP(member) memcpy(&fresh->member, &old->member, sizeof(fresh->member))
-	KEEP(socket);
-	KEEP(state);
-	KEEP(events);
-	KEEP(capacity);
-	KEEP(audit_file);
-	KEEP(export_file);
-	KEEP(metrics_socket);
-	KEEP(metrics_addr);
-	KEEP(metrics_token_file);
-#undef KEEP
+	if (fresh[0] != '\0' && strcmp(old, fresh) != 0)
+		belay__text_addf(text, "%s: needs a restart\n", name);
+	memcpy(fresh, old, size);
 }
 
-/* Re-reads the configuration, says what changed, reopens the event file. A configuration with
+static void keep_places(const struct belay__observe_options *old,
+	struct belay__observe_options *fresh, struct belay__text *text)
+{
+#define KEEP(name, member) keep_place(name, old->member, fresh->member, sizeof(fresh->member), text)
+	KEEP("socket", socket);
+	KEEP("state", state);
+	KEEP("events", events);
+	KEEP("recovery-audit-file", audit_file);
+	KEEP("export-file", export_file);
+	KEEP("metrics-socket", metrics_socket);
+	KEEP("metrics-addr", metrics_addr);
+	KEEP("metrics-token-file", metrics_token_file);
+#undef KEEP
+	if (fresh->capacity != old->capacity)
+		belay__text_add(text, "capacity: needs a restart\n");
+	fresh->capacity = old->capacity;
+}
+
+/* Changes stand one a line; an event has one line. */
+static void join_lines(struct belay__text *text)
+{
+	char *at = text->chars, *end;
+
+	while ((end = strchr(at, '\n')) != NULL && end[1] != '\0') {
+		*end = ';';
+		at = end + 1;
+	}
+	if (end != NULL)
+		*end = '\0';
+}
+
+/* Re-reads the configuration, says what changed, reopens the files written to. A configuration with
  * errors changes nothing. */
 static void reload(struct belay__parent *parent)
 {
 	static struct belay__observe_config fresh;
 	static struct belay__config_sources sources;
-	char changes[2048], ready[96];
+	char changes[sizeof(((struct belay__msg_note *)NULL)->text)], ready[96];
 	struct belay__text text;
 	struct belay_error error;
 
@@ -89,9 +113,10 @@ static void reload(struct belay__parent *parent)
 	if (belay__config_load(parent->argc, parent->argv, &fresh, &sources, &error) < 0) {
 		belay__log(BELAY__LOG_ERROR, "nothing was changed: %s", error.text);
 	} else {
-		keep_places(&parent->config.options, &fresh.options);
-		if (belay__config_diff(&parent->config, &fresh, &text) == 0)
+		keep_places(&parent->config.options, &fresh.options, &text);
+		if (belay__config_diff(&parent->config, &fresh, &text) == 0 && text.len == 0)
 			belay__text_add(&text, "nothing changed");
+		join_lines(&text);
 		parent->config = fresh;
 		parent->sources = sources;
 		belay__crew_reload(parent);
@@ -145,6 +170,8 @@ static int begin(struct belay__parent *parent, struct belay_error *reterr)
 {
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, 0 };
 	int r = belay__loop_new(&parent->loop);
+
+	parent->started_ns = belay__clock_ns(CLOCK_MONOTONIC);
 
 	if (r < 0)
 		return belay__fail(reterr, r, "cannot start: %s", strerror(-r));
@@ -202,6 +229,7 @@ int belay__parent_main(int argc, char **argv)
 		.metrics = { .fd = -EBADF, .lock_fd = -EBADF },
 		.state_fd = -EBADF,
 		.totals_fd = -EBADF,
+		.brakes_fd = -EBADF,
 		.metrics_tcp_fd = -EBADF,
 		.self_fd = -EBADF,
 		.signal_fd = -EBADF,

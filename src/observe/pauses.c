@@ -67,6 +67,7 @@ static void give_credit(struct belay_observer *observer, const struct belay__pau
 		watch = &observer->watches[slot->record];
 		if ((slot->flags & BELAY__SLOT_WITHIN) && watch->put_off_ns != slot->due_ns)
 			continue;
+		table->records[slot->record].marks &= (uint8_t)~BELAY__MARK_PUT_OFF;
 		/* Not on its own list: that one is in order of last beats. */
 		slot->flags |= BELAY__SLOT_WITHIN;
 		belay__deadlines_set(&table->deadlines, at,

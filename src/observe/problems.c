@@ -115,8 +115,8 @@ static bool note_problem(struct belay__problems *problems, const struct belay__m
 	return false;
 }
 
-/* An action belongs to the stall or end that it follows: it is told when that was. Of processes that
- * share a name the first ones' actions are told. */
+/* An action belongs to the stall or end that it follows: it is told when that was. Of processes
+ * that share a name the first ones' actions are told. */
 static bool note_action(struct belay__problems *problems, const struct belay__msg_alert *alert)
 {
 	bool known = false, tell = false;
@@ -150,7 +150,7 @@ static void note_recovery(struct belay__problems *problems, const struct belay__
 bool belay__problems_note(struct belay__problems *problems, const struct belay__msg_alert *alert,
 	uint64_t now_ns, struct belay__telling *ret_telling)
 {
-	struct belay__telling telling = { .kind = alert->kind, .uid = alert->uid };
+	struct belay__telling telling = { .kind = alert->kind, .uid = alert->uid, .seq = alert->seq };
 	bool tell = true;
 
 	switch ((enum belay__alert_kind)alert->kind) {
@@ -204,6 +204,19 @@ const char *belay__problems_remind(struct belay__problems *problems, uint64_t no
 		return problem->line;
 	}
 	return NULL;
+}
+
+bool belay__problems_at(const struct belay__problems *problems, uint32_t at,
+	struct belay__msg_open *ret_open)
+{
+	const struct problem *problem;
+
+	if (at >= problems->count)
+		return false;
+	problem = &problems->problems[at];
+	*ret_open = (struct belay__msg_open){ .kind = problem->kind, .uid = problem->uid };
+	memcpy(ret_open->name, problem->name, sizeof(ret_open->name));
+	return true;
 }
 
 uint32_t belay__problems_count(const struct belay__problems *problems)

@@ -20,6 +20,7 @@
 #include "export/http_listen.h"
 #include "export/http_token.h"
 #include "ipc/socket_path.h"
+#include "observe/brakes.h"
 #include "observe/parent.h"
 #include "observe/state_file.h"
 #include "observe/totals.h"
@@ -223,9 +224,19 @@ static void open_state(struct belay__parent *parent)
 	struct belay_error error;
 
 	if (strcmp(options->state, "none") != 0) {
-		parent->state_fd = open_patiently(options->state, &error);
-		if (parent->state_fd >= 0)
+		_cleanup_close_ int fd = open_patiently(options->state, &error);
+
+		int r = fd;
+
+		if (fd >= 0) {
+			r = belay__state_reserve(fd, (uint32_t)options->capacity, &error);
+			if (r < 0)
+				(void)belay__wrap(&error, r, "%s", options->state);
+		}
+		if (r >= 0) {
+			parent->state_fd = TAKE_FD(fd);
 			return;
+		}
 		belay__log(BELAY__LOG_NOTICE, "%s", error.text);
 		memcpy(options->state, "none", sizeof("none"));
 	}
@@ -392,6 +403,7 @@ int belay__provide(struct belay__parent *parent, struct belay_error *reterr)
 		return r;
 	open_state(parent);
 	parent->totals_fd = belay__totals_create();
+	parent->brakes_fd = belay__brakes_create();
 	r = check_records(parent, reterr);
 	return r < 0 ? r : open_metrics(parent, reterr);
 }
@@ -404,6 +416,7 @@ void belay__provisions_done(struct belay__parent *parent)
 	explicit_bzero(&parent->token, sizeof(parent->token));
 	parent->metrics_tcp_fd = belay__close(parent->metrics_tcp_fd);
 	parent->totals_fd = belay__close(parent->totals_fd);
+	parent->brakes_fd = belay__close(parent->brakes_fd);
 	parent->state_fd = belay__close(parent->state_fd);
 	parent->self_fd = belay__close(parent->self_fd);
 }

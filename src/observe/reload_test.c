@@ -200,6 +200,49 @@ static void expectations_begin_anew_and_count_who_is_there(void **state)
 	puppet_done(&puppet);
 }
 
+static void what_is_missing_stays_told_by_its_rules_name(void **state)
+{
+	struct belay__rule pair[2] = { rule_of("other", "/no/such/program", 0),
+		rule_of("ruled", "*", 100 * TEST_S) };
+	struct puppet puppet;
+	(void)state;
+
+	pair[1].expect = 1;
+	pair[1].first_beat_ns = TEST_S;
+	belay__reload(observer, &options, &pair[1], 1);
+	event_none(observer);
+	test_now_ns += TEST_S;
+	(void)event_take(observer, BELAY_EVENT_MISSING);
+	belay__reload(observer, &options, pair, 2);
+	event_none(observer);
+	test_now_ns += 2 * TEST_S;
+	event_none(observer);
+	puppet = puppet_start(&house);
+	puppet_beat(&puppet, BELAY_OK);
+	(void)event_take(observer, BELAY_EVENT_BEAT);
+	(void)event_take(observer, BELAY_EVENT_COMPLETE);
+	puppet_exit(&puppet, 0);
+	(void)event_take(observer, BELAY_EVENT_END);
+	event_none(observer);
+	test_now_ns += TEST_S;
+	(void)event_take(observer, BELAY_EVENT_MISSING);
+	puppet_reap(&puppet);
+}
+
+static void silences_count_that_the_new_rules_act_on(void **state)
+{
+	struct belay__rule rule = rule_of("ruled", "*", 0);
+	(void)state;
+
+	(void)snprintf(rule.act_on, sizeof(rule.act_on), "stopped");
+	assert_false(belay__is_blamed(observer, 1, BELAY__VERDICT_STOPPED));
+	belay__reload(observer, &options, &rule, 1);
+	assert_true(belay__is_blamed(observer, 1, BELAY__VERDICT_STOPPED));
+	assert_true(belay__is_blamed(observer, 1, BELAY__VERDICT_SILENT));
+	assert_false(belay__is_blamed(observer, 0, BELAY__VERDICT_STOPPED));
+	assert_false(belay__is_blamed(observer, 1, BELAY__VERDICT_TRACED));
+}
+
 /* Only so many thresholds fit at a time; those of long ago must not use them up. */
 static void it_can_be_reloaded_with_other_thresholds_for_ever(void **state)
 {
@@ -234,6 +277,8 @@ int main(void)
 		TEST(a_stall_stays_told_and_an_announced_silence_stays_announced),
 		TEST(new_rates_and_ceilings_are_in_force),
 		TEST(expectations_begin_anew_and_count_who_is_there),
+		TEST(what_is_missing_stays_told_by_its_rules_name),
+		TEST(silences_count_that_the_new_rules_act_on),
 		TEST(it_can_be_reloaded_with_other_thresholds_for_ever),
 	};
 

@@ -6,15 +6,16 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-/* What it announced of its silence still holds: it is the same boot and the same clock. */
+/* What it announced of its silence still holds: it is the same boot and the same clock. What a pause
+ * excused does not: if that still runs, it will excuse it again. */
 static void keep_announcement(struct belay_observer *observer, uint32_t at,
-	const struct belay__slot *kept)
+	const struct belay__slot *kept, uint8_t marks)
 {
 	uint64_t most_ns = observer->options.within_max_ms * BELAY__NS_PER_MS;
 	struct belay__slot *slot = &observer->table.slots[at];
 
-	if (!(kept->flags & BELAY__SLOT_WITHIN) || kept->due_ns <= slot->due_ns ||
-		kept->due_ns - observer->now_ns > most_ns)
+	if (!(kept->flags & BELAY__SLOT_WITHIN) || (marks & BELAY__MARK_PUT_OFF) ||
+		kept->due_ns <= slot->due_ns || kept->due_ns - observer->now_ns > most_ns)
 		return;
 	slot->flags |= BELAY__SLOT_WITHIN;
 	belay__deadlines_set(&observer->table.deadlines, at, kept->due_ns);
@@ -44,11 +45,15 @@ static bool go_on(struct belay_observer *observer, const struct belay__kept *kep
 		(BELAY__SLOT_HAS_NONCE | BELAY__SLOT_HAS_TERMINAL | BELAY__SLOT_TERMINAL);
 	*record = kept->record;
 	record->paid_ns = 0;
-	if (kept->slot.flags & BELAY__SLOT_STALLED)
+	if (kept->slot.flags & BELAY__SLOT_STALLED) {
 		belay__table_set_stalled(&observer->table, at, true);
+		slot->flags |= kept->slot.flags & BELAY__SLOT_UNSETTLED;
+	} else {
+		record->marks = 0;
+	}
 	belay__name_again(observer, at);
 	if (!(slot->flags & BELAY__SLOT_STALLED))
-		keep_announcement(observer, at, &kept->slot);
+		keep_announcement(observer, at, &kept->slot, kept->record.marks);
 	if (identity->pidfd >= 0)
 		belay__watch_take(observer, number, TAKE_FD(identity->pidfd));
 	return true;
@@ -85,7 +90,7 @@ uint32_t belay__restore(struct belay_observer *observer, const struct belay__kep
 		going_on += go_on(observer, &kept[i], &identity);
 		belay__identity_done(&identity);
 	}
-	belay__crowds_resume(observer);
+	belay__crowds_resume(observer, NULL);
 	return going_on;
 }
 

@@ -18,11 +18,13 @@
  *	  |<------------------------------ PAUSE ---|
  *
  *	parent                                   runner                  gate
- *	  |-- OPTIONS, RULE*, STATE, JOURNAL, GO -->|                        |
+ *	  |-- OPTIONS, RULE*, STATE, JOURNAL, ----->|                        |
+ *	  |   BRAKES, PAUSE*, GO                    |                        |
  *	  |-- GATE (one end of a channel) --------->|<-- ACT, PLAN, ALERT ---|
  *	  |                                         |<-- PROGRESS -----------|
  *	  |                                         |--- ACTED, PLANNED ---->|
- *	  |                                         |--- RUNNER_COUNTS ----->|
+ *	  |                                         |--- RUNNER_COUNTS, ---->|
+ *	  |                                         |    OPEN, ALERTED       |
  *
  *	parent                                   exporter                gate
  *	  |-- OPTIONS, RULE*, STATE, TOTALS, ------>|                        |
@@ -80,6 +82,9 @@ enum belay__role_message {
 	BELAY__MSG_RUNNER_COUNTS, /* runner to gate: struct belay__msg_runner_counts */
 	BELAY__MSG_COUNT,         /* exporter to gate: nothing */
 	BELAY__MSG_COUNTS,        /* gate to exporter: struct belay__msg_counts */
+	BELAY__MSG_BRAKES,        /* to the runner: nothing + fd: what its brakes know (brakes.h) */
+	BELAY__MSG_OPEN, /* runner to gate: struct belay__msg_open: people were told, it is not over */
+	BELAY__MSG_ALERTED, /* runner to gate: struct belay__msg_alerted: the alert was handed over */
 };
 
 /* Messages without contents carry one byte, because a packet cannot be empty. */
@@ -94,10 +99,11 @@ struct belay__msg_beats {
 };
 
 struct belay__msg_go {
-	uint64_t progress_every_ns; /* how often the parent wants PROGRESS; 0: never */
-	uint64_t first_seq;         /* of the next event */
-	uint8_t restarted;          /* another gate ran before in this observer */
-	uint8_t reload;             /* the rules were replaced; all else goes on */
+	uint64_t progress_every_ns;   /* how often the parent wants PROGRESS; 0: never */
+	uint64_t first_seq;           /* of the next event */
+	uint64_t observer_started_ns; /* CLOCK_MONOTONIC */
+	uint8_t restarted;            /* another gate ran before in this observer */
+	uint8_t reload;               /* the rules were replaced; all else goes on */
 };
 
 struct belay__msg_role {
@@ -112,7 +118,7 @@ struct belay__msg_ready {
 
 struct belay__msg_note {
 	char what[24]; /* "role-restarted" */
-	char text[200];
+	char text[1024];
 };
 
 struct belay__msg_ask {
@@ -155,6 +161,7 @@ struct belay__msg_act {
 	uint64_t observer_ns, silent_ns, threshold_ns;
 	uint64_t healthy_ns; /* how long it had been well before */
 	char name[BELAY__NAME_SIZE];
+	char rule_name[BELAY__NAME_SIZE]; /* of rule: numbers change when rules do; "": none */
 	char evidence[256];
 };
 
@@ -180,9 +187,22 @@ struct belay__msg_alert {
 	uint8_t kind; /* enum belay__alert_kind */
 	uint32_t uid;
 	uint64_t request;            /* not 0: to be tried out at once, and answered by PLANNED */
+	uint64_t seq;                /* of the event; comes back in ALERTED */
 	char name[BELAY__NAME_SIZE]; /* of the process or rule */
 	uint32_t len;
 	char line[1536]; /* the event as JSON, without a newline */
+};
+
+/* The gate keeps an alert until this comes, and sends it again to another runner. */
+struct belay__msg_alerted {
+	uint64_t seq;
+};
+
+/* A trouble that people know of, for a gate that does not: sent to each new gate. */
+struct belay__msg_open {
+	uint8_t kind; /* enum belay__alert_kind */
+	uint32_t uid;
+	char name[BELAY__NAME_SIZE];
 };
 
 /* What the runner did or did not do, for the gate to tell. */

@@ -23,12 +23,37 @@
 #define LAST_WORDS       512
 #define JOURNAL_AGAIN_NS (20 * BELAY__NS_PER_MS)
 
+void belay__runner_number(const struct belay__runner *runner, struct belay__msg_act *act)
+{
+	const struct belay__observe_config *config = &runner->config;
+	uint16_t hint = act->rule;
+
+	act->rule = 0;
+	if (act->rule_name[0] == '\0')
+		return;
+	if (hint > 0 && hint <= config->rule_count &&
+		strcmp(config->rules[hint - 1].name, act->rule_name) == 0) {
+		act->rule = hint;
+		return;
+	}
+	act->rule = BELAY__NO_RULE;
+	for (uint32_t i = 0; i < config->rule_count; i++)
+		if (strcmp(config->rules[i].name, act->rule_name) == 0)
+			act->rule = (uint16_t)(i + 1);
+}
+
 const struct belay__rule *belay__runner_rule(const struct belay__runner *runner,
 	const struct belay__msg_act *act)
 {
 	return act->rule > 0 && act->rule <= runner->config.rule_count
 		? &runner->config.rules[act->rule - 1]
 		: NULL;
+}
+
+bool belay__same_act(const struct belay__msg_act *one, const struct belay__msg_act *other)
+{
+	return one->pid == other->pid && one->start_ticks == other->start_ticks &&
+		one->on == other->on && one->beats == other->beats;
 }
 
 /* --- to the gate --- */
@@ -93,32 +118,40 @@ static void on_alert_answer(void *data, const struct belay__msg_planned *planned
 	belay__runner_tell(data, BELAY__MSG_PLANNED, planned, sizeof(*planned));
 }
 
+static void on_alert_done(void *data, uint64_t seq)
+{
+	const struct belay__msg_alerted alerted = { .seq = seq };
+
+	belay__runner_tell(data, BELAY__MSG_ALERTED, &alerted, sizeof(alerted));
+}
+
+static void on_open_problem(void *data, const struct belay__msg_open *open)
+{
+	belay__runner_tell(data, BELAY__MSG_OPEN, open, sizeof(*open));
+}
+
 /* --- from the gate --- */
 
 /* Texts of a gate that was taken over may have no end. */
-static struct belay__msg_act cleaned(const struct belay__msg_act *act)
+static struct belay__msg_act cleaned(const struct belay__runner *runner,
+	const struct belay__msg_act *act)
 {
 	struct belay__msg_act copy = *act;
 
 	copy.name[sizeof(copy.name) - 1] = '\0';
+	copy.rule_name[sizeof(copy.rule_name) - 1] = '\0';
 	copy.evidence[sizeof(copy.evidence) - 1] = '\0';
+	belay__runner_number(runner, &copy);
 	return copy;
-}
-
-static void note_clock(struct belay__runner *runner, const struct belay__msg_act *act)
-{
-	if (act->observer_ns != 0)
-		runner->observer_offset_ns = act->observer_ns - belay__clock_ns(CLOCK_MONOTONIC);
 }
 
 static int on_act(void *data, const void *record, int fd_consume)
 {
-	const struct belay__msg_act act = cleaned(record);
+	const struct belay__msg_act act = cleaned(data, record);
 
 	(void)fd_consume;
 	if (act.on > BELAY__ACT_ON_END)
 		return -EPROTO;
-	note_clock(data, &act);
 	(void)belay__runner_act(data, &act, /* asked= */ false);
 	return 0;
 }
@@ -128,7 +161,7 @@ static int on_plan(void *data, const void *record, int fd_consume)
 	struct belay__msg_plan plan = *(const struct belay__msg_plan *)record;
 
 	(void)fd_consume;
-	plan.act = cleaned(&plan.act);
+	plan.act = cleaned(data, &plan.act);
 	plan.act.on = BELAY__ACT_ON_STALL;
 	belay__runner_plan(data, &plan);
 	return 0;
@@ -222,6 +255,7 @@ static void listen_to_gate(struct belay__runner *runner)
 	}
 	send_unsent(runner);
 	belay__books_send_again(runner);
+	belay__alerts_tell_open(runner->alerts, on_open_problem);
 }
 
 /* --- from the parent --- */
@@ -281,6 +315,68 @@ static int on_journal(void *data, const void *record, int fd_consume)
 	return replace_fd(&runner->journal_fd, fd_consume);
 }
 
+static int on_brakes(void *data, const void *record, int fd_consume)
+{
+	_cleanup_close_ int fd = fd_consume;
+	struct belay__runner *runner = data;
+	struct belay__brakes *brakes;
+	int r;
+
+	(void)record;
+	if (runner->gone)
+		return -EPROTO;
+	r = belay__brakes_new(fd, belay__clock_ns(CLOCK_MONOTONIC), &brakes);
+	if (r < 0) {
+		belay__log(BELAY__LOG_WARNING,
+			"what held actions back before is not known any more: %s", strerror(-r));
+		return 0;
+	}
+	runner->brakes = belay__brakes_free(runner->brakes);
+	runner->brakes = brakes;
+	return 0;
+}
+
+/* The place of the pause of PATTERN; behind the last one when there is none. */
+static uint32_t find_pause(const struct belay__runner *runner, const char *pattern)
+{
+	uint32_t i = 0;
+
+	while (i < runner->pause_count &&
+		strncmp(runner->pauses[i].pattern, pattern, sizeof(runner->pauses[i].pattern)) != 0)
+		i++;
+	return i;
+}
+
+/* Behind what is over there is room: of those that run there are no more with the gate. */
+static void forget_past_pauses(struct belay__runner *runner)
+{
+	uint64_t now_ns = belay__clock_ns(CLOCK_REALTIME);
+
+	for (uint32_t i = runner->pause_count; i-- > 0;)
+		if (runner->pauses[i].until_realtime_ns <= now_ns)
+			runner->pauses[i] = runner->pauses[--runner->pause_count];
+}
+
+static int on_pause(void *data, const void *record, int fd_consume)
+{
+	struct belay__msg_pause pause = *(const struct belay__msg_pause *)record;
+	struct belay__runner *runner = data;
+	uint32_t at;
+
+	(void)fd_consume;
+	pause.pattern[sizeof(pause.pattern) - 1] = '\0';
+	/* An empty one would mean all. */
+	if (pause.pattern[0] == '\0')
+		return 0;
+	at = find_pause(runner, pause.pattern);
+	if (at < runner->pause_count)
+		runner->pauses[at] = runner->pauses[--runner->pause_count];
+	forget_past_pauses(runner);
+	if (pause.until_realtime_ns != 0 && runner->pause_count < BELAY__PAUSES_MAX)
+		runner->pauses[runner->pause_count++] = pause;
+	return 0;
+}
+
 static int on_new_gate(void *data, const void *record, int fd_consume)
 {
 	struct belay__runner *runner = data;
@@ -326,13 +422,23 @@ static void take_journal(struct belay__runner *runner)
 	listen_to_gate(runner);
 }
 
+/* The rules' numbers may be others now. */
+static void number_anew(struct belay__runner *runner)
+{
+	for (struct belay__action *action = runner->actions; action != NULL; action = action->next)
+		belay__runner_number(runner, &action->act);
+	for (struct belay__held *held = runner->held; held != NULL; held = held->next)
+		belay__runner_number(runner, &held->act);
+}
+
 static int on_go(void *data, const void *record, int fd_consume)
 {
 	struct belay__runner *runner = data;
 
-	(void)record;
 	(void)fd_consume;
+	runner->observer_started_ns = ((const struct belay__msg_go *)record)->observer_started_ns;
 	runner->config = runner->incoming;
+	number_anew(runner);
 	belay__log_init("belay", (enum belay__log_format)runner->config.options.log_format);
 	belay__books_configure(runner);
 	belay__runner_witness_anew(runner);
@@ -350,6 +456,8 @@ static const struct belay__message_rule parent_rules[] = {
 	{ BELAY__MSG_RULE, sizeof(struct belay__rule), BELAY__WITHOUT_FD, on_rule },
 	{ BELAY__MSG_STATE, sizeof(struct belay__msg_nothing), BELAY__WITH_FD, on_state },
 	{ BELAY__MSG_JOURNAL, sizeof(struct belay__msg_nothing), BELAY__WITH_FD, on_journal },
+	{ BELAY__MSG_BRAKES, sizeof(struct belay__msg_nothing), BELAY__WITH_FD, on_brakes },
+	{ BELAY__MSG_PAUSE, sizeof(struct belay__msg_pause), BELAY__WITHOUT_FD, on_pause },
 	{ BELAY__MSG_GATE, sizeof(struct belay__msg_nothing), BELAY__WITH_FD, on_new_gate },
 	{ BELAY__MSG_GO, sizeof(struct belay__msg_go), BELAY__WITHOUT_FD, on_go },
 };
@@ -377,10 +485,11 @@ static int begin(struct belay__runner *runner)
 	if (r == 0)
 		r = belay__loop_new(&runner->loop);
 	if (r == 0)
-		r = belay__brakes_new(&runner->brakes);
+		r = belay__brakes_new(-EBADF, 0, &runner->brakes);
 	if (r == 0)
-		r = belay__alerts_new(runner->loop, &runner->config.options, on_alert_answer,
-			runner, &runner->alerts);
+		r = belay__alerts_new(runner->loop, &runner->config.options,
+			&(struct belay__alerts_ears){ on_alert_answer, on_alert_done, runner },
+			&runner->alerts);
 	if (r == 0)
 		r = belay__io_add(runner->loop, &runner->parent_io, BELAY__ROLE_CHANNEL, EPOLLIN,
 			on_parent, runner);
@@ -393,6 +502,7 @@ static void done(struct belay__runner *runner)
 	belay__actions_done(runner);
 	belay__runner_drop_held(runner);
 	belay__books_done(runner);
+	belay__alerts_last_call(runner->alerts);
 	runner->alerts = belay__alerts_free(runner->alerts);
 	runner->journal = belay__journal_free(runner->journal);
 	runner->brakes = belay__brakes_free(runner->brakes);

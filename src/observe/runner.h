@@ -1,10 +1,11 @@
 /* runner.h - the inside of the runner: what its files share
  *
- * runner.c takes messages and turns; runner_decide.c says whether an action is due; runner_check.c
- * looks for itself at what the gate said,
- * runner_witness.c beforehand at who could need root; runner_ladder.c lives through one action, step by step, and runner_tell.c tells of it;
- * runner_command.c makes a command of a step; runner_resume.c goes on with what an earlier runner
- * left; runner_plan.c answers what would be done; runner_books.c counts, and keeps the audit log.
+ * runner.c takes messages and turns; runner_decide.c says whether an action is due, and
+ * runner_held.c keeps those that are not due yet; runner_check.c looks for itself at what the gate
+ * said, runner_witness.c beforehand at what cannot be seen of who is gone; runner_ladder.c lives
+ * through one action, step by step, and runner_tell.c tells of it; runner_command.c makes a command
+ * of a step; runner_resume.c goes on with what an earlier runner left; runner_plan.c answers what
+ * would be done; runner_books.c counts, and keeps the audit log.
  */
 #pragma once
 
@@ -13,12 +14,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "export/audit_log.h"
 #include "export/metrics_table.h"
 #include "loop/loop.h"
 #include "observe/acting.h"
 #include "observe/alerts.h"
 #include "observe/brakes.h"
+#include "observe/pauses.h"
 #include "observe/roles.h"
 #include "observe/state_file.h"
 #include "process/command.h"
@@ -27,10 +30,15 @@
 
 #define BELAY__OUTSTANDING_MAX                                                                     \
 	448 /* actions under way; with the orphans no more than a journal holds */
-#define BELAY__ORPHANS_MAX 63
-#define BELAY__HELD_MAX    1024
-#define BELAY__UNSENT_MAX  1024
-#define BELAY__GROUPS_MAX  256
+#define BELAY__ORPHANS_MAX    63
+#define BELAY__HELD_MAX       1024
+#define BELAY__UNSENT_MAX     2048
+#define BELAY__GROUPS_MAX     256
+#define BELAY__WITNESS_GROUPS 32         /* who is in more has to be looked up */
+#define BELAY__NO_RULE        UINT16_MAX /* there is no rule of that name (any more) */
+/* A new gate builds its table first: so long it is waited for. */
+#define BELAY__TABLE_WITHIN_NS (5 * BELAY__NS_PER_S)
+#define BELAY__TABLE_AGAIN_NS  (100 * BELAY__NS_PER_MS)
 
 struct belay__runner;
 
@@ -52,10 +60,11 @@ struct belay__action {
 	struct belay__msg_act act;
 	struct belay__subject subject;
 	struct belay__ladder ladder;
-	size_t step; /* the one at hand, from 0 */
-	bool asked;  /* by a person: what beats is acted on all the same */
-	bool orphan; /* its pid names another process by now */
-	bool armed;  /* the brakes know of it */
+	size_t step;             /* the one at hand, from 0 */
+	bool asked;              /* by a person: what beats is acted on all the same */
+	bool orphan;             /* its pid names another process by now */
+	bool armed;              /* the brakes know of it */
+	uint64_t table_until_ns; /* how long a missing table is waited for; 0: it was not missing */
 	uint32_t ladder_check;
 	uint64_t journal_id; /* of the step at hand; 0: none */
 	struct belay__command *command;
@@ -68,7 +77,9 @@ struct belay__held {
 	struct belay__held *next;
 	uint64_t due_ns, until_ns; /* UNTIL: how long a missing table is waited for */
 	struct belay__msg_act act;
-	uint64_t journal_id; /* of an intent of an earlier runner; 0: braked */
+	enum belay__acted told; /* why it is held back, as it was told; REPORTED: it was not */
+	uint64_t ended_ticks;   /* END: it had ended by then, as start times are counted */
+	uint64_t journal_id;    /* of an intent of an earlier runner; 0: braked */
 	uint32_t step, ladder_check;
 	bool asked;
 };
@@ -79,11 +90,15 @@ struct belay__unsent {
 	unsigned char record[];
 };
 
-/* A process that was looked at while it ran. */
+/* What was seen of a process while it ran. */
 struct belay__witness {
-	uint32_t pid;
+	uint32_t pid;  /* 0: of nobody */
 	uint16_t rule; /* number + 1: of the rule that trusts it with root; 0: none does */
+	bool has_groups;
 	uint64_t start_ticks;
+	gid_t gid;
+	uint32_t group_count;
+	gid_t groups[BELAY__WITNESS_GROUPS];
 };
 #define BELAY__WITNESSES 4096
 
@@ -112,12 +127,15 @@ struct belay__runner {
 
 	struct belay__witness *witnesses; /* NULL: no rule needs them */
 	struct belay__timer witness_timer;
+	uint32_t witness_next; /* the slot to go on with */
+
+	struct belay__msg_pause pauses[BELAY__PAUSES_MAX];
+	uint32_t pause_count;
 
 	/* books */
 	struct belay__audit_log *audit;
-	char audit_path[BELAY__PATH_SIZE];
 	struct belay__timer audit_timer, counts_timer;
-	uint64_t observer_offset_ns; /* the observer's clock is so much ahead of CLOCK_MONOTONIC */
+	uint64_t observer_started_ns; /* CLOCK_MONOTONIC */
 	uint64_t counts[BELAY__METRIC_COUNT];
 	struct belay__msg_runner_counts sent_counts;
 	uint64_t counts_sent_ns;
@@ -129,9 +147,13 @@ struct belay__runner {
 /* To the gate: now, or later when it does not take it now. */
 void belay__runner_tell(struct belay__runner *runner, uint32_t type, const void *record,
 	uint32_t size);
+/* Gives ACT the number that the rule of its rule_name has now, or BELAY__NO_RULE. */
+void belay__runner_number(const struct belay__runner *runner, struct belay__msg_act *act);
 /* The rule of ACT; NULL: none, or there is no such rule. */
 const struct belay__rule *belay__runner_rule(const struct belay__runner *runner,
 	const struct belay__msg_act *act);
+/* Whether both are about the same silence or the same end. */
+bool belay__same_act(const struct belay__msg_act *one, const struct belay__msg_act *other);
 
 /* --- runner_decide.c --- */
 
@@ -150,7 +172,8 @@ enum belay__forgiven {
 	BELAY__FORGIVE_VERDICT = 1 << 0,
 	BELAY__FORGIVE_BEATS = 1 << 1,
 	BELAY__FORGIVE_BACK_OFF = 1 << 2,
-	BELAY__FORGIVE_ALL = 7,
+	BELAY__FORGIVE_STATE = 1 << 3, /* that it is paused, stopped or traced */
+	BELAY__FORGIVE_ALL = 15,
 };
 
 /* Reads what is configured for ACT and looks at its process. False: nothing is configured (WHY says
@@ -163,37 +186,50 @@ bool belay__runner_decide(struct belay__runner *runner, const struct belay__msg_
 /* Takes ACT as it came from the gate, or from a person (ASKED). Returns the decision's outcome. */
 enum belay__acted belay__runner_act(struct belay__runner *runner, const struct belay__msg_act *act,
 	bool asked);
-/* The brakes know of an action on ACT from now on. */
+/* Begins what DECISION says about ACT, or tells why not and, where that may pass, holds it back.
+ * BEFORE: it was held back until now, else NULL. */
+void belay__runner_carry_out(struct belay__runner *runner, const struct belay__msg_act *act,
+	bool asked, const struct belay__held *before, struct belay__decision *decision);
+/* The brakes know of an action on ACT from now on; whether they do. */
 void belay__runner_arm(struct belay__runner *runner, const struct belay__msg_act *act);
+bool belay__runner_did(const struct belay__runner *runner, const struct belay__msg_act *act);
+/* Tells the gate that ACT is held back, and writes it down. */
+void belay__runner_withheld(struct belay__runner *runner, const struct belay__msg_act *act,
+	const struct belay__decision *decision);
+
+/* --- runner_held.c --- */
+
 /* Looks at HELD again later. False: there is no room. */
 bool belay__runner_hold(struct belay__runner *runner, const struct belay__held *held);
 /* Lets go of all that is held. */
 void belay__runner_drop_held(struct belay__runner *runner);
-/* Tells the gate that ACT is held back, and writes it down. */
-void belay__runner_withheld(struct belay__runner *runner, const struct belay__msg_act *act,
-	const struct belay__decision *decision);
+/* Now, as the start times of processes are counted. */
+uint64_t belay__now_ticks(void);
 
 /* --- runner_check.c --- */
 
 /* Whether ACT is about who it says and may be acted on, as far as the runner can see itself: 0 and
  * *ret_subject, else the enum belay__acted and a sentence in WHY. */
-int belay__runner_check(struct belay__runner *runner, const struct belay__msg_act *act, bool asked,
-	bool commands, struct belay__subject *ret_subject, char *why, size_t size);
-/* Whether the process of ACT still is as silent as it was: 0, or RESUMED, RECYCLED, UNVERIFIABLE. */
-int belay__runner_fresh(struct belay__runner *runner, const struct belay__msg_act *act, bool asked);
-/* The state file as it is now; there may be no table in it yet. */
+int belay__runner_check(struct belay__runner *runner, const struct belay__msg_act *act,
+	unsigned forgiven, bool commands, struct belay__subject *ret_subject, char *why,
+	size_t size);
+/* The state file as it is now, to be asked for before each look; there may be no table in it. */
 const struct belay__state_view *belay__runner_view(struct belay__runner *runner);
-/* Whether RULE (NULL allowed) trusts its processes with root, and says well enough who they are. */
+/* Whether there is no table to be believed now, and one may come. */
+bool belay__runner_lacks_table(struct belay__runner *runner);
+/* Whether commands about processes of RULE (NULL: none) are to run as root. */
 bool belay__runner_wants_root(const struct belay__runner *runner, const struct belay__rule *rule);
 
 /* --- runner_witness.c --- */
 
-/* Looks at the processes that could end and then need root for their command; again every second. */
+/* Looks at the processes that could end and then need for their command what cannot be seen of them
+ * any more: root, or their groups. Again every second. */
 void belay__runner_witness(struct belay__runner *runner);
 /* The same when rules changed. */
 void belay__runner_witness_anew(struct belay__runner *runner);
-/* Whether the process of ACT was seen, while it ran, to be what its rule trusts with root. */
-bool belay__runner_saw(const struct belay__runner *runner, const struct belay__msg_act *act);
+/* What was seen of the process of ACT while it ran; NULL: nothing. */
+const struct belay__witness *belay__runner_saw(const struct belay__runner *runner,
+	const struct belay__msg_act *act);
 
 /* --- runner_ladder.c --- */
 

@@ -17,7 +17,7 @@
 static struct belay__audit_time audit_now(const struct belay__runner *runner, uint64_t now_ns)
 {
 	return (struct belay__audit_time){ belay__clock_ns(CLOCK_REALTIME) / BELAY__NS_PER_MS,
-		now_ns + runner->observer_offset_ns };
+		now_ns - runner->observer_started_ns };
 }
 
 static void on_audit(struct belay__timer *timer, uint64_t now_ns)
@@ -31,7 +31,7 @@ static void on_audit(struct belay__timer *timer, uint64_t now_ns)
 	now_ns = belay__clock_ns(CLOCK_MONOTONIC);
 	r = belay__audit_log_drain(runner->audit, audit_now(runner, now_ns),
 		now_ns + DRAIN_WITHIN_NS);
-	if (belay__audit_log_queued(runner->audit) > 0)
+	if (belay__audit_log_queued(runner->audit) > 0 || belay__audit_log_pending(runner->audit))
 		/* At once when only its time was over; a full disk is asked again later. */
 		next_ns = r < 0 ? now_ns + BELAY__NS_PER_S : now_ns;
 	else if (interval_ns > 0)
@@ -44,7 +44,6 @@ static void close_audit(struct belay__runner *runner)
 {
 	belay__timer_clear(&runner->audit_timer);
 	runner->audit = belay__audit_log_free(runner->audit);
-	runner->audit_path[0] = '\0';
 }
 
 void belay__books_configure(struct belay__runner *runner)
@@ -60,8 +59,7 @@ void belay__books_configure(struct belay__runner *runner)
 	};
 	struct belay_error error;
 
-	if (strcmp(runner->audit_path, options->audit_file) == 0)
-		return;
+	/* Opened anew each time: somebody may have moved it. */
 	close_audit(runner);
 	if (options->audit_file[0] == '\0')
 		return;
@@ -69,7 +67,6 @@ void belay__books_configure(struct belay__runner *runner)
 		belay__log(BELAY__LOG_WARNING, "no audit log is kept: %s", error.text);
 		return;
 	}
-	memcpy(runner->audit_path, options->audit_file, sizeof(runner->audit_path));
 	runner->audit_timer.data = runner;
 	on_audit(&runner->audit_timer, 0);
 }
@@ -84,7 +81,8 @@ static void write_down(struct belay__runner *runner, struct belay__audit_record 
 	record->wall_ms = now.wall_ms;
 	record->observer_ns = now.observer_ns;
 	(void)belay__audit_log_add(runner->audit, record);
-	/* After what is to be done: writing never delays an action. */
+	/* Behind what is to be done in this turn. What comes while it is written, and synced
+	 * where that is asked for, waits until then. */
 	belay__timer_set(runner->loop, &runner->audit_timer, now_ns, on_audit, runner);
 }
 

@@ -2,6 +2,7 @@
  * to be who it says. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include "identity/identity.h"
 #include "identity/proc_file.h"
 #include "identity/process_info.h"
+#include "identity/verdict.h"
 #include "observe/names.h"
 #include "observe/runner.h"
 
@@ -38,12 +40,22 @@ __attribute__((format(printf, 3, 4))) static int no(const struct answer *answer,
 
 const struct belay__state_view *belay__runner_view(struct belay__runner *runner)
 {
-	if (runner->view.mapping == NULL && runner->state_fd >= 0)
-		(void)belay__state_view_open(runner->state_fd, &runner->view);
+	belay__state_view_follow(runner->state_fd, runner->config.options.capacity, &runner->view);
 	return &runner->view;
 }
 
-int belay__runner_fresh(struct belay__runner *runner, const struct belay__msg_act *act, bool asked)
+bool belay__runner_lacks_table(struct belay__runner *runner)
+{
+	const struct belay__record *records;
+	const struct belay__slot *slots;
+
+	return runner->state_fd >= 0 &&
+		!belay__state_view_tables(belay__runner_view(runner), &slots, &records);
+}
+
+/* Whether the process of ACT still is as silent as it was: 0, or RESUMED, RECYCLED,
+ * UNVERIFIABLE. */
+static int look_up(struct belay__runner *runner, const struct belay__msg_act *act, bool asked)
 {
 	struct belay__record record;
 	struct belay__slot slot;
@@ -119,7 +131,8 @@ static bool runs_file(int procfd, const char *path)
 }
 
 static int check_rule(struct belay__runner *runner, const struct belay__msg_act *act,
-	const struct belay__rule *rule, struct belay__names *ret_names, const struct answer *answer)
+	unsigned forgiven, const struct belay__rule *rule, struct belay__names *ret_names,
+	const struct answer *answer)
 {
 	struct belay__record record;
 	struct belay__slot slot;
@@ -128,8 +141,12 @@ static int check_rule(struct belay__runner *runner, const struct belay__msg_act 
 	/* Not its environment: reading that may wait for what the process holds. */
 	belay__read_names((pid_t)act->pid, /* with_environment= */ false, ret_names);
 	if (belay__state_view_find(belay__runner_view(runner), act->pid, act->start_ticks, &slot,
-		    &record) == 0)
+		    &record) == 0) {
 		memcpy(ret_names->env, record.own, sizeof(ret_names->env));
+		/* It may have become part of one since it was to be acted on. */
+		if ((record.marks & BELAY__MARK_IN_MASS) && !(forgiven & BELAY__FORGIVE_STATE))
+			return no(answer, BELAY__ACTED_MASS_STALL, "many of its rule are silent");
+	}
 	found = belay__rule_match(runner->config.rules, runner->config.rule_count, ret_names,
 		act->uid);
 	if (found + 1 != act->rule)
@@ -227,7 +244,8 @@ static int read_credentials(int procfd, struct belay__subject *subject)
 	return read_groups(procfd, subject);
 }
 
-/* The process has ended, so the user database says which groups its user is in. */
+/* The process has ended and was not seen before: the user database says which groups its user is
+ * in, and may let us wait for that. */
 static int look_up_credentials(struct belay__subject *subject)
 {
 	struct passwd entry, *found = NULL;
@@ -258,9 +276,34 @@ static int check_identity(struct belay__runner *runner, const struct belay__msg_
 	return 0;
 }
 
-static int check_alive(struct belay__runner *runner, const struct belay__msg_act *act, bool asked,
-	bool commands, const struct belay__identity *identity, struct belay__subject *subject,
+/* What was the reason to act may have been taken from it since: who is stopped or traced by now is
+ * silent because of that. */
+static int check_state(struct belay__runner *runner, const struct belay__msg_act *act, int procfd,
 	const struct answer *answer)
+{
+	struct belay__doing doing;
+	struct belay__stat stat;
+	uint64_t tracer = 0;
+	int r = belay__proc_stat_at(procfd, "stat", &stat);
+
+	if (r == 0)
+		r = belay__proc_status_at(procfd, "TracerPid:", false, &tracer);
+	if (r == -ESRCH || r == -ENOENT)
+		return no(answer, BELAY__ACTED_RECYCLED, "it has ended");
+	if (r < 0)
+		return no(answer, BELAY__ACTED_UNVERIFIABLE, "its state cannot be read: %s",
+			strerror(-r));
+	belay__doing_of(&runner->config.options, belay__runner_rule(runner, act), &doing);
+	if (stat.state == 'T' && (doing.act_on & 1u << BELAY__VERDICT_STOPPED) == 0)
+		return no(answer, BELAY__ACTED_VERDICT, "a signal has stopped it (act-on)");
+	if ((stat.state == 't' || tracer != 0) && (doing.act_on & 1u << BELAY__VERDICT_TRACED) == 0)
+		return no(answer, BELAY__ACTED_VERDICT, "a debugger or tracer holds it (act-on)");
+	return 0;
+}
+
+static int check_alive(struct belay__runner *runner, const struct belay__msg_act *act,
+	unsigned forgiven, bool commands, const struct belay__identity *identity,
+	struct belay__subject *subject, const struct answer *answer)
 {
 	const struct belay__rule *rule = belay__runner_rule(runner, act);
 	_cleanup_close_ int procfd = belay__proc_open((pid_t)act->pid);
@@ -270,9 +313,11 @@ static int check_alive(struct belay__runner *runner, const struct belay__msg_act
 	if (r == 0)
 		r = check_uid(act, rule, answer);
 	if (r == 0)
-		r = say_fresh(answer, belay__runner_fresh(runner, act, asked));
+		r = say_fresh(answer, look_up(runner, act, (forgiven & BELAY__FORGIVE_BEATS) != 0));
 	if (r == 0)
-		r = check_rule(runner, act, rule, &names, answer);
+		r = check_rule(runner, act, forgiven, rule, &names, answer);
+	if (r == 0 && (forgiven & BELAY__FORGIVE_STATE) == 0)
+		r = check_state(runner, act, procfd, answer);
 	if (r == 0)
 		r = choose_user(runner, act, commands, runs_file(procfd, names.exe), subject,
 			answer);
@@ -284,8 +329,9 @@ static int check_alive(struct belay__runner *runner, const struct belay__msg_act
 	return r;
 }
 
-static int check_stall(struct belay__runner *runner, const struct belay__msg_act *act, bool asked,
-	bool commands, struct belay__subject *subject, const struct answer *answer)
+static int check_stall(struct belay__runner *runner, const struct belay__msg_act *act,
+	unsigned forgiven, bool commands, struct belay__subject *subject,
+	const struct answer *answer)
 {
 	struct belay__identity identity;
 	int r;
@@ -298,16 +344,24 @@ static int check_stall(struct belay__runner *runner, const struct belay__msg_act
 	if (r < 0)
 		return no(answer, BELAY__ACTED_UNVERIFIABLE, "it cannot be looked at: %s",
 			strerror(-r));
-	r = check_alive(runner, act, asked, commands, &identity, subject, answer);
+	r = check_alive(runner, act, forgiven, commands, &identity, subject, answer);
 	if (r == 0)
 		subject->pidfd = TAKE_FD(identity.pidfd);
 	belay__identity_done(&identity);
 	return r;
 }
 
+static void recall_credentials(const struct belay__witness *seen, struct belay__subject *subject)
+{
+	subject->gid = seen->gid;
+	subject->group_count = seen->group_count;
+	memcpy(subject->groups, seen->groups, seen->group_count * sizeof(seen->groups[0]));
+}
+
 static int check_end(struct belay__runner *runner, const struct belay__msg_act *act,
 	struct belay__subject *subject, const struct answer *answer)
 {
+	const struct belay__witness *seen = belay__runner_saw(runner, act);
 	struct belay__stat stat;
 	int r = belay__read_stat((pid_t)act->pid, &stat);
 
@@ -320,30 +374,52 @@ static int check_end(struct belay__runner *runner, const struct belay__msg_act *
 			strerror(-r));
 	r = check_uid(act, belay__runner_rule(runner, act), answer);
 	if (r == 0)
-		r = choose_user(runner, act, true, belay__runner_saw(runner, act), subject, answer);
-	if (r == 0 && subject->other_user && look_up_credentials(subject) < 0)
+		r = choose_user(runner, act, true,
+			seen != NULL && act->rule != 0 && seen->rule == act->rule, subject, answer);
+	if (r != 0 || !subject->other_user)
+		return r;
+	if (seen != NULL && seen->has_groups)
+		recall_credentials(seen, subject);
+	else if (look_up_credentials(subject) < 0)
 		r = no(answer, BELAY__ACTED_UNVERIFIABLE,
 			"there is no user %u to run its command as", act->uid);
 	return r;
 }
 
-int belay__runner_check(struct belay__runner *runner, const struct belay__msg_act *act, bool asked,
-	bool commands, struct belay__subject *ret_subject, char *why, size_t size)
+/* Whether PID is one of us: the observer's parent, or another role, which is the same program
+ * started by the same parent. Where that is process 1 others are its children, too. */
+static bool is_ours(uint32_t pid)
+{
+	_cleanup_close_ int procfd = -EBADF;
+	struct stat us, other;
+	struct belay__stat stat;
+
+	if ((pid_t)pid == getpid() || (pid_t)pid == getppid())
+		return true;
+	if (belay__read_stat((pid_t)pid, &stat) < 0 || stat.ppid != getppid())
+		return false;
+	procfd = belay__proc_open((pid_t)pid);
+	return procfd < 0 || fstatat(procfd, "exe", &other, 0) < 0 ||
+		fstatat(AT_FDCWD, "/proc/self/exe", &us, 0) < 0 ||
+		(us.st_dev == other.st_dev && us.st_ino == other.st_ino);
+}
+
+int belay__runner_check(struct belay__runner *runner, const struct belay__msg_act *act,
+	unsigned forgiven, bool commands, struct belay__subject *ret_subject, char *why, size_t size)
 {
 	const struct answer answer = { why, size };
 	struct belay__subject subject = { .pidfd = -EBADF };
 	int r = check_origin(runner, act, &answer);
 
-	if (r == 0 &&
-		(act->pid <= 1 || act->pid > INT32_MAX || (pid_t)act->pid == getpid() ||
-			(pid_t)act->pid == getppid()))
+	if (r == 0 && (act->pid <= 1 || act->pid > INT32_MAX || is_ours(act->pid)))
 		r = no(&answer, BELAY__ACTED_WRONG_RULE, "pid %u is never acted on", act->pid);
 	if (r == 0 && act->rule > runner->config.rule_count)
-		r = no(&answer, BELAY__ACTED_WRONG_RULE, "there is no rule %u", act->rule);
+		r = no(&answer, BELAY__ACTED_WRONG_RULE, "there is no rule %s (any more)",
+			act->rule_name);
 	if (r == 0)
 		r = act->on == BELAY__ACT_ON_END
 			? check_end(runner, act, &subject, &answer)
-			: check_stall(runner, act, asked, commands, &subject, &answer);
+			: check_stall(runner, act, forgiven, commands, &subject, &answer);
 	if (r == 0)
 		*ret_subject = subject;
 	return r;

@@ -1,11 +1,10 @@
-/* Whether an action is due: what is configured, what the runner saw, what the brakes say; and those
- * that are to be looked at again when their brakes let go. */
+/* Whether an action is due: what is configured, what the runner saw, what the brakes say; and what
+ * comes of it. */
 
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <belay/observer.h>
@@ -61,31 +60,52 @@ static bool has_command(const struct belay__ladder *ladder)
 	return false;
 }
 
+/* The threshold is ours: by the gate's word alone nobody was well for ten of them. */
 static struct belay__braking braking_of(const struct belay__runner *runner,
 	const struct belay__msg_act *act, const struct belay__doing *doing)
 {
+	const struct belay__rule *rule = belay__runner_rule(runner, act);
+	uint64_t threshold_ns = runner->config.options.threshold_ns;
+
+	if (rule != NULL && rule->threshold_ns != 0)
+		threshold_ns = rule->threshold_ns;
 	return (struct belay__braking){
 		.pid = act->pid,
 		.uid = act->uid,
 		.start_ticks = act->start_ticks,
+		.beats = act->beats,
+		.on = act->on,
 		.name = act->name,
-		.rule = act->rule,
+		.rule = act->rule_name,
 		.healthy_ns = act->healthy_ns,
-		.threshold_ns = act->threshold_ns,
+		.threshold_ns = act->threshold_ns > threshold_ns ? act->threshold_ns : threshold_ns,
 		.debounce_ns = runner->config.options.recovery_debounce_ns,
 		.limit_count = doing->limit_count,
 		.limit_window_ns = doing->limit_window_ns,
 	};
 }
 
-void belay__runner_arm(struct belay__runner *runner, const struct belay__msg_act *act)
+static struct belay__braking braking(const struct belay__runner *runner,
+	const struct belay__msg_act *act)
 {
 	struct belay__doing doing;
-	struct belay__braking braking;
 
 	belay__doing_of(&runner->config.options, belay__runner_rule(runner, act), &doing);
-	braking = braking_of(runner, act, &doing);
-	belay__brakes_acted(runner->brakes, &braking, belay__clock_ns(CLOCK_MONOTONIC));
+	return braking_of(runner, act, &doing);
+}
+
+void belay__runner_arm(struct belay__runner *runner, const struct belay__msg_act *act)
+{
+	const struct belay__braking done = braking(runner, act);
+
+	belay__brakes_acted(runner->brakes, &done, belay__clock_ns(CLOCK_MONOTONIC));
+}
+
+bool belay__runner_did(const struct belay__runner *runner, const struct belay__msg_act *act)
+{
+	const struct belay__braking done = braking(runner, act);
+
+	return belay__brakes_done(runner->brakes, &done);
 }
 
 /* Capacity 1 is a way to say "one at a time". */
@@ -140,6 +160,17 @@ static bool brake(struct belay__runner *runner, const struct belay__msg_act *act
 	return true;
 }
 
+static bool is_paused(const struct belay__runner *runner, const struct belay__msg_act *act)
+{
+	uint64_t now_ns = belay__clock_ns(CLOCK_REALTIME);
+
+	for (uint32_t i = 0; i < runner->pause_count; i++)
+		if (runner->pauses[i].until_realtime_ns > now_ns &&
+			belay__selects(runner->pauses[i].pattern, act->name, act->uid, act->pid))
+			return true;
+	return false;
+}
+
 /* What is configured, and whether the verdict is acted on. False: nothing is. */
 static bool configured(struct belay__runner *runner, const struct belay__msg_act *act,
 	unsigned forgiven, struct belay__doing *doing, struct belay__decision *decision)
@@ -148,24 +179,30 @@ static bool configured(struct belay__runner *runner, const struct belay__msg_act
 	decision->wait_ns = 0;
 	decision->why[0] = '\0';
 	decision->subject = (struct belay__subject){ .pidfd = -EBADF };
+	decision->ladder.count = 0;
 	belay__doing_of(&runner->config.options, belay__runner_rule(runner, act), doing);
+	if (act->rule > runner->config.rule_count)
+		return answer(decision, BELAY__ACTED_WRONG_RULE, "there is no rule %s (any more)",
+			act->rule_name);
 	if (!read_ladder(act, doing, decision)) {
 		(void)answer(decision, BELAY__ACTED_VERDICT, "nothing is to be done about it");
 		return false;
 	}
 	if (act->on == BELAY__ACT_ON_STALL && (forgiven & BELAY__FORGIVE_VERDICT) == 0 &&
 		(act->verdict >= BELAY__VERDICT_COUNT || (doing->act_on & 1u << act->verdict) == 0))
-		(void)answer(decision, BELAY__ACTED_VERDICT, "what is %s is not acted on (act-on)",
+		return answer(decision, BELAY__ACTED_VERDICT, "what is %s is not acted on (act-on)",
 			belay__act_verdict(act));
+	if ((forgiven & BELAY__FORGIVE_STATE) == 0 && is_paused(runner, act))
+		return answer(decision, BELAY__ACTED_PAUSED, "it is paused");
 	return true;
 }
 
 static void look(struct belay__runner *runner, const struct belay__msg_act *act, unsigned forgiven,
 	struct belay__decision *decision)
 {
-	decision->outcome = (enum belay__acted)belay__runner_check(runner, act,
-		(forgiven & BELAY__FORGIVE_BEATS) != 0, has_command(&decision->ladder),
-		&decision->subject, decision->why, sizeof(decision->why));
+	decision->outcome = (enum belay__acted)belay__runner_check(runner, act, forgiven,
+		has_command(&decision->ladder), &decision->subject, decision->why,
+		sizeof(decision->why));
 }
 
 bool belay__runner_prepare(struct belay__runner *runner, const struct belay__msg_act *act,
@@ -232,22 +269,64 @@ static bool is_braked(enum belay__acted outcome)
 	return outcome == BELAY__ACTED_BACK_OFF || outcome == BELAY__ACTED_LIMIT;
 }
 
-/* AGAIN: it was told before that it is held back, and is not told so once more. */
-static void act_on(struct belay__runner *runner, const struct belay__msg_act *act, bool asked,
-	bool again, struct belay__decision *decision)
+/* Holds HELD back until its brake lets go, or its table is there. False: it is not to be, or cannot
+ * be, which DECISION says then. */
+static bool hold(struct belay__runner *runner, struct belay__held *held,
+	struct belay__decision *decision)
 {
+	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+
+	if (is_braked(decision->outcome)) {
+		held->due_ns = now_ns + decision->wait_ns;
+		held->until_ns = held->due_ns + BELAY__TABLE_WITHIN_NS;
+	} else if (decision->outcome == BELAY__ACTED_UNVERIFIABLE && now_ns < held->until_ns &&
+		belay__runner_lacks_table(runner)) {
+		held->due_ns = now_ns + BELAY__TABLE_AGAIN_NS;
+	} else {
+		return false;
+	}
+	if (belay__runner_hold(runner, held))
+		return true;
+	(void)answer(decision, BELAY__ACTED_OUTSTANDING_FULL,
+		"%u actions are held back, as many as there may be", runner->held_count);
+	return false;
+}
+
+void belay__runner_carry_out(struct belay__runner *runner, const struct belay__msg_act *act,
+	bool asked, const struct belay__held *before, struct belay__decision *decision)
+{
+	struct belay__held held = before != NULL
+		? *before
+		: (struct belay__held){ .act = *act,
+			  .until_ns = belay__clock_ns(CLOCK_MONOTONIC) + BELAY__TABLE_WITHIN_NS,
+			  .ended_ticks = belay__now_ticks() };
+	enum belay__acted told = held.told;
+
 	if (decision->outcome == BELAY__ACTED_REPORTED && replace_stale(runner, act, decision) == 0) {
 		belay__action_begin(runner, act, asked, decision, 0, 0);
 		return;
 	}
 	decision->subject.pidfd = belay__close(decision->subject.pidfd);
-	if (!again)
+	held.told = is_braked(decision->outcome) ? decision->outcome : told;
+	/* That a table is waited for is nothing to tell: it takes a moment. */
+	if (!asked && hold(runner, &held, decision) && held.told == told)
+		return;
+	if (decision->outcome != told)
 		belay__runner_withheld(runner, act, decision);
-	if (is_braked(decision->outcome) && !asked)
-		(void)belay__runner_hold(runner,
-			&(struct belay__held){ .due_ns = belay__clock_ns(CLOCK_MONOTONIC) +
-					decision->wait_ns,
-				.act = *act });
+}
+
+/* Whether this very silence, or end, was acted on, is being acted on or waits for it: the gate asks
+ * again when it or an earlier runner was replaced. */
+static bool is_known(const struct belay__runner *runner, const struct belay__msg_act *act)
+{
+	for (const struct belay__action *action = runner->actions; action != NULL;
+		action = action->next)
+		if (belay__same_act(&action->act, act))
+			return true;
+	for (const struct belay__held *held = runner->held; held != NULL; held = held->next)
+		if (belay__same_act(&held->act, act))
+			return true;
+	return belay__runner_did(runner, act);
 }
 
 enum belay__acted belay__runner_act(struct belay__runner *runner, const struct belay__msg_act *act,
@@ -256,92 +335,9 @@ enum belay__acted belay__runner_act(struct belay__runner *runner, const struct b
 	/* One at a time, and too large for the stack. */
 	static struct belay__decision decision;
 
+	if (!asked && is_known(runner, act))
+		return BELAY__ACTED_IN_FLIGHT;
 	if (belay__runner_decide(runner, act, asked ? BELAY__FORGIVE_ALL : 0, &decision))
-		act_on(runner, act, asked, /* again= */ false, &decision);
+		belay__runner_carry_out(runner, act, asked, NULL, &decision);
 	return decision.outcome;
-}
-
-/* --- later --- */
-
-/* Somebody else has the name by now: who ended needs no successor any more. */
-static bool is_replaced(struct belay__runner *runner, const struct belay__msg_act *act)
-{
-	const struct belay__state_view *view = belay__runner_view(runner);
-	const struct belay__record *records;
-	const struct belay__slot *slots;
-
-	if (!belay__state_view_tables(view, &slots, &records))
-		return true;
-	for (uint32_t i = 0; i < view->capacity; i++)
-		if (records[i].pid != 0 && records[i].uid == act->uid &&
-			strncmp(records[i].name, act->name, sizeof(records[i].name)) == 0)
-			return true;
-	return false;
-}
-
-static void act_again(struct belay__runner *runner, const struct belay__held *held)
-{
-	static struct belay__decision decision;
-
-	if (held->journal_id != 0)
-		belay__runner_resumed(runner, held);
-	else if (held->act.on == BELAY__ACT_ON_END && is_replaced(runner, &held->act))
-		return;
-	else if (belay__runner_decide(runner, &held->act, 0, &decision))
-		act_on(runner, &held->act, false, /* again= */ true, &decision);
-}
-
-static void on_held(struct belay__timer *timer, uint64_t now_ns);
-
-static void arm_held(struct belay__runner *runner)
-{
-	belay__timer_set(runner->loop, &runner->held_timer,
-		runner->held != NULL ? runner->held->due_ns : UINT64_MAX, on_held, runner);
-}
-
-static void on_held(struct belay__timer *timer, uint64_t now_ns)
-{
-	struct belay__runner *runner = timer->data;
-
-	while (runner->held != NULL && runner->held->due_ns <= now_ns) {
-		struct belay__held *held = runner->held;
-
-		runner->held = held->next;
-		runner->held_count--;
-		act_again(runner, held);
-		free(held);
-	}
-	arm_held(runner);
-}
-
-bool belay__runner_hold(struct belay__runner *runner, const struct belay__held *held)
-{
-	struct belay__held **at = &runner->held;
-	struct belay__held *copy;
-
-	if (runner->held_count >= BELAY__HELD_MAX)
-		return false;
-	copy = malloc(sizeof(*copy));
-	if (copy == NULL)
-		return false;
-	*copy = *held;
-	while (*at != NULL && (*at)->due_ns <= copy->due_ns)
-		at = &(*at)->next;
-	copy->next = *at;
-	*at = copy;
-	runner->held_count++;
-	arm_held(runner);
-	return true;
-}
-
-void belay__runner_drop_held(struct belay__runner *runner)
-{
-	while (runner->held != NULL) {
-		struct belay__held *held = runner->held;
-
-		runner->held = held->next;
-		free(held);
-	}
-	runner->held_count = 0;
-	belay__timer_clear(&runner->held_timer);
 }

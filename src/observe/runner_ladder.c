@@ -1,5 +1,5 @@
-/* One action's life: step after step, each written to the journal before it is taken, until the last,
- * or until its process has ended or is heard again. */
+/* One action's life: step after step, each written to the journal before it is taken, until the
+ * last, or until there is something against it: all is looked at once more before each step. */
 
 #include <assert.h>
 #include <errno.h>
@@ -87,36 +87,52 @@ static void arm(struct belay__action *action)
 	action->armed = true;
 }
 
-/* NULL, or why the ladder is to be left. */
-static const char *reason_to_leave(const struct belay__action *action)
-{
-	const struct belay__identity identity = { .pidfd = action->subject.pidfd };
+static void wait_for(struct belay__action *action, uint64_t wait_ns);
 
-	if (action->act.on == BELAY__ACT_ON_END)
-		return NULL;
-	if (identity.pidfd < 0 || belay__identity_alive(&identity) != 1)
-		return "it has ended";
-	switch (belay__runner_fresh(action->runner, &action->act, action->asked)) {
-	case 0:
-		return NULL;
-	case BELAY__ACTED_RESUMED:
-		return "it has beaten again";
-	case BELAY__ACTED_RECYCLED:
-		return "the observer does not watch it any more";
-	default:
-		return "whether it is still silent cannot be seen any more";
+/* Whether the table is missing and waited for a while longer. */
+static bool wait_for_table(struct belay__action *action)
+{
+	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+
+	if (action->table_until_ns == 0)
+		action->table_until_ns = now_ns + BELAY__TABLE_WITHIN_NS;
+	if (now_ns >= action->table_until_ns || !belay__runner_lacks_table(action->runner))
+		return false;
+	wait_for(action, BELAY__TABLE_AGAIN_NS);
+	return true;
+}
+
+/* Whether the step at hand is still to be taken, as if the action began with it. False: the action
+ * waits, or was left off and is gone. */
+static bool look_again(struct belay__action *action)
+{
+	/* One at a time, and too large for the stack. */
+	static struct belay__decision decision;
+
+	if (!belay__runner_prepare(action->runner, &action->act,
+		    action->asked ? BELAY__FORGIVE_ALL : 0, &decision) ||
+		(decision.outcome == BELAY__ACTED_REPORTED &&
+			decision.ladder_check != action->ladder_check)) {
+		decision.subject.pidfd = belay__close(decision.subject.pidfd);
+		leave_off(action, "what is to be done about it was changed");
+		return false;
 	}
+	if (decision.outcome == BELAY__ACTED_REPORTED) {
+		belay__close(action->subject.pidfd);
+		action->subject = decision.subject;
+		action->table_until_ns = 0;
+		return true;
+	}
+	if (decision.outcome != BELAY__ACTED_UNVERIFIABLE || !wait_for_table(action))
+		leave_off(action, decision.why);
+	return false;
 }
 
 /* Goes on with the step at hand when there still is a reason to. */
 static void go_on(struct belay__action *action)
 {
-	const char *why = reason_to_leave(action);
-
 	stop_waiting(action);
-	if (why != NULL)
-		leave_off(action, why);
-	else
+	if (look_again(action))
 		run_steps(action);
 }
 
@@ -169,8 +185,8 @@ static bool no_journal(struct belay__action *action, int error)
 static bool take_report(struct belay__action *action)
 {
 	finish(action, BELAY__ACTED_REPORTED, 0);
-	belay__action_say_step(action, BELAY__ACTED_REPORTED);
 	arm(action);
+	belay__action_say_step(action, BELAY__ACTED_REPORTED);
 	return next_step(action);
 }
 
@@ -183,8 +199,9 @@ static int send_signal(const struct belay__action *action, const struct belay__s
 	return r;
 }
 
-/* The step after it is written down first and this one's line finished before the signal is sent:
- * whenever the runner dies, no signal is sent twice and the steps that follow are not forgotten. */
+/* The step after it is written down first, this one's line is finished and the brakes know of it
+ * before the signal is sent: whenever the runner dies, no signal is sent twice and the steps that
+ * follow are not forgotten. */
 static bool take_signal(struct belay__action *action)
 {
 	const struct belay__step *step = &action->ladder.steps[action->step];
@@ -201,6 +218,7 @@ static bool take_signal(struct belay__action *action)
 		return no_journal(action, r);
 	finish(action, BELAY__ACTED_SIGNALLED, step->signal);
 	action->journal_id = next_id;
+	arm(action);
 	r = send_signal(action, step);
 	if (r == -ESRCH) {
 		leave_off(action, "it has ended");
@@ -214,7 +232,6 @@ static bool take_signal(struct belay__action *action)
 		return false;
 	}
 	belay__action_say_step(action, BELAY__ACTED_SIGNALLED);
-	arm(action);
 	if (!waits)
 		return next_step(action);
 	action->step++;
@@ -253,34 +270,37 @@ static bool take_command(struct belay__action *action)
 		end(action);
 		return false;
 	}
-	belay__action_say_step(action, BELAY__ACTED_STARTED);
 	arm(action);
+	belay__action_say_step(action, BELAY__ACTED_STARTED);
 	return false;
 }
 
+static bool take_step(struct belay__action *action)
+{
+	switch (action->ladder.steps[action->step].kind) {
+	case BELAY__LADDER_REPORT:
+		return take_report(action);
+	case BELAY__LADDER_SIGNAL:
+		return take_signal(action);
+	case BELAY__LADDER_COMMAND:
+		return take_command(action);
+	}
+	return false;
+}
+
+/* The first one was just looked at. */
 static void run_steps(struct belay__action *action)
 {
-	bool more = true;
-
-	while (more) {
-		switch (action->ladder.steps[action->step].kind) {
-		case BELAY__LADDER_REPORT:
-			more = take_report(action);
-			break;
-		case BELAY__LADDER_SIGNAL:
-			more = take_signal(action);
-			break;
-		case BELAY__LADDER_COMMAND:
-			more = take_command(action);
-			break;
-		}
-	}
+	while (take_step(action))
+		if (!look_again(action))
+			return;
 }
 
 /* --- from outside --- */
 
 static struct belay__action *new_action(struct belay__runner *runner,
-	const struct belay__msg_act *act, struct belay__decision *decision, size_t step)
+	const struct belay__msg_act *act, struct belay__decision *decision, size_t step,
+	uint64_t journal_id)
 {
 	struct belay__action *action = calloc(1, sizeof(*action));
 
@@ -293,6 +313,9 @@ static struct belay__action *new_action(struct belay__runner *runner,
 	action->ladder = decision->ladder;
 	action->ladder_check = decision->ladder_check;
 	action->step = step;
+	action->journal_id = journal_id;
+	/* It counts once, whoever goes on with it. */
+	action->armed = journal_id != 0 && belay__runner_did(runner, act);
 	action->end_io.fd = -EBADF;
 	action->next = runner->actions;
 	runner->actions = action;
@@ -303,7 +326,7 @@ static struct belay__action *new_action(struct belay__runner *runner,
 void belay__action_begin(struct belay__runner *runner, const struct belay__msg_act *act, bool asked,
 	struct belay__decision *decision, size_t step, uint64_t journal_id)
 {
-	struct belay__action *action = new_action(runner, act, decision, step);
+	struct belay__action *action = new_action(runner, act, decision, step, journal_id);
 
 	if (action == NULL) {
 		decision->subject.pidfd = belay__close(decision->subject.pidfd);
@@ -311,7 +334,6 @@ void belay__action_begin(struct belay__runner *runner, const struct belay__msg_a
 		return;
 	}
 	action->asked = asked;
-	action->journal_id = journal_id;
 	run_steps(action);
 }
 
@@ -319,7 +341,7 @@ int belay__action_adopt(struct belay__runner *runner, const struct belay__msg_ac
 	struct belay__decision *decision, size_t step, uint64_t journal_id, pid_t pid,
 	uint64_t start_ticks)
 {
-	struct belay__action *action = new_action(runner, act, decision, step);
+	struct belay__action *action = new_action(runner, act, decision, step, journal_id);
 	int r;
 
 	if (action == NULL) {
@@ -330,13 +352,13 @@ int belay__action_adopt(struct belay__runner *runner, const struct belay__msg_ac
 		runner->config.options.recovery_timeout_ns, on_command_done, action,
 		&action->command);
 	if (r < 0) {
+		action->journal_id = 0;
 		end(action);
 		return r;
 	}
-	action->journal_id = journal_id;
+	arm(action);
 	belay__action_say(action, BELAY__ACTED_ADOPTED,
 		"its command was started by an earlier runner and goes on");
-	arm(action);
 	return 0;
 }
 

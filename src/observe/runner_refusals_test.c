@@ -72,6 +72,7 @@ static void other_uid(struct belay__msg_act *act)
 {
 	act->uid++;
 	act->rule = 0;
+	act->rule_name[0] = '\0';
 }
 
 static void another_rules_uid(struct belay__msg_act *act)
@@ -82,17 +83,18 @@ static void another_rules_uid(struct belay__msg_act *act)
 static void other_rule(struct belay__msg_act *act)
 {
 	act->rule = 2;
+	(void)strcpy(act->rule_name, "theirs");
 	act->uid = TEST_OTHER_UID;
 }
 
 static void no_rule(struct belay__msg_act *act)
 {
-	act->rule = 0;
+	act->rule_name[0] = '\0';
 }
 
 static void no_such_rule(struct belay__msg_act *act)
 {
-	act->rule = 3;
+	(void)strcpy(act->rule_name, "nobodys");
 }
 
 static void first_pid(struct belay__msg_act *act)
@@ -107,7 +109,12 @@ static void pid_of_the_runner(struct belay__msg_act *act)
 
 static void pid_of_its_parent(struct belay__msg_act *act)
 {
-	act->pid = (uint32_t)getpid();
+	act->pid = (uint32_t)bench.parent;
+}
+
+static void pid_of_another_role(struct belay__msg_act *act)
+{
+	act->pid = (uint32_t)bench.sibling;
 }
 
 static void no_pid(struct belay__msg_act *act)
@@ -142,6 +149,7 @@ static const struct refusal {
 	{ "pid 1", first_pid, BELAY__ACTED_WRONG_RULE },
 	{ "the runner", pid_of_the_runner, BELAY__ACTED_WRONG_RULE },
 	{ "its parent", pid_of_its_parent, BELAY__ACTED_WRONG_RULE },
+	{ "another role", pid_of_another_role, BELAY__ACTED_WRONG_RULE },
 	{ "nobody", no_pid, BELAY__ACTED_RECYCLED },
 	{ "beyond pids", impossible_pid, BELAY__ACTED_WRONG_RULE },
 };
@@ -272,6 +280,35 @@ static void a_command_runs_as_its_processs_user(void **state)
 	worker_end(&worker);
 }
 
+/* Nobody has that user's name, so who was not seen has no groups. */
+static void an_ends_command_has_the_groups_that_its_process_had(void **state)
+{
+	struct belay__msg_act seen, unseen;
+	struct worker one, other;
+	(void)state;
+
+	if (geteuid() != 0)
+		skip();
+	bench_script("who", "id -u > ${0%/*}/out; id -G >> ${0%/*}/out\n");
+	bench_command("who", "");
+	one = worker_start(WORKER_IS_ANOTHERS);
+	other = worker_start(WORKER_IS_ANOTHERS);
+	seen = act_on(&one);
+	unseen = act_on(&other);
+	seen.on = unseen.on = BELAY__ACT_ON_END;
+	worker_end(&other);
+	bench_start();
+	send_act(&seen);
+	(void)expect(BELAY__ACTED_RESUMED);
+	worker_end(&one);
+	send_act(&unseen);
+	(void)expect(BELAY__ACTED_UNVERIFIABLE);
+	send_act(&seen);
+	assert_int_equal(expect(BELAY__ACTED_STARTED).as_root, 0);
+	(void)expect(BELAY__ACTED_SUCCEEDED);
+	assert_string_equal(contents("out"), "65533\n65533\n");
+}
+
 static void a_gate_that_breaks_the_rules_is_not_listened_to(void **state)
 {
 	struct worker worker = worker_start(WORKER_PLAIN);
@@ -324,6 +361,7 @@ int main(void)
 		TEST(without_a_journal_nobody_is_acted_on),
 		TEST(nobody_gets_root_by_accident),
 		TEST(a_command_runs_as_its_processs_user),
+		TEST(an_ends_command_has_the_groups_that_its_process_had),
 		TEST(a_gate_that_breaks_the_rules_is_not_listened_to),
 		TEST(a_rule_without_conditions_is_about_who_has_its_name),
 	};

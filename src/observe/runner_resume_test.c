@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "export/metrics_table.h"
 #include "observe/runner.h"
 #include "observe/runner_testing.h"
 
@@ -65,7 +66,6 @@ static void a_command_is_adopted_and_not_run_twice(void **state)
 	assert_string_equal(acted.name, TEST_NAME);
 	/* It is known to be under way. */
 	send_act(&act);
-	(void)expect(BELAY__ACTED_IN_FLIGHT);
 	bench_let_go("go");
 	/* How it ended is told since Linux 6.15. */
 	if (expect_one_of(BELAY__ACTED_SUCCEEDED, BELAY__ACTED_UNKNOWN).outcome ==
@@ -77,6 +77,9 @@ static void a_command_is_adopted_and_not_run_twice(void **state)
 	/* The third finds nothing to do. */
 	bench_stop();
 	bench_start();
+	send_act(&act); /* it is done */
+	beat_once(&worker, &act);
+	(void)strcpy(act.name, "another"); /* no back-off */
 	send_act(&act);
 	(void)expect(BELAY__ACTED_STARTED);
 	bench_let_go("go");
@@ -125,6 +128,13 @@ static void what_ended_meanwhile_is_unknown(void **state)
 		BELAY__ACTED_ADOPTED)
 		(void)expect_one_of(BELAY__ACTED_FAILED, BELAY__ACTED_UNKNOWN);
 	assert_string_equal(contents("runs"), "run\n");
+	/* A gate that has heard nothing of it asks again: it is not run twice. */
+	send_act(&act);
+	act.seq = 43;
+	act.origin = BELAY__SOCKET_MODE_ONLY;
+	beat_once(&worker, &act);
+	send_act(&act);
+	assert_int_equal(expect(BELAY__ACTED_SOCKET_MODE_ONLY).seq, 43);
 	worker_end(&worker);
 }
 
@@ -143,6 +153,7 @@ static void an_intent_alone_is_run(void **state)
 	assert_string_equal(contents("runs"), "run\n");
 	bench_stop();
 	bench_start();
+	beat_once(&worker, &act);
 	act.origin = BELAY__SOCKET_MODE_ONLY;
 	send_act(&act);
 	(void)expect(BELAY__ACTED_SOCKET_MODE_ONLY);
@@ -161,6 +172,81 @@ static void an_intent_is_not_run_on_who_is_heard_again(void **state)
 	worker.record->beats++;
 	bench_start();
 	(void)expect(BELAY__ACTED_RESUMED);
+	worker_end(&worker);
+}
+
+static void the_table_of_a_new_gate_is_waited_for(void **state)
+{
+	struct worker worker = worker_start(WORKER_PLAIN);
+	struct belay__msg_act act = act_on(&worker);
+	(void)state;
+
+	bench_on_stall("report");
+	(void)intended(&act, "report", 0);
+	bench_table(false);
+	bench_start();
+	/* It looked, for this is held by the same brake. */
+	assert_int_equal(next_count(BELAY__METRIC_ACTION_SPAWNED), 0);
+	bench_table(true);
+	assert_int_equal(expect(BELAY__ACTED_REPORTED).pid, worker.pid);
+	worker_end(&worker);
+}
+
+static void an_adopted_commands_next_step_waits_for_the_table(void **state)
+{
+	struct worker worker = worker_start(WORKER_PLAIN);
+	struct belay__msg_act act = act_on(&worker);
+	char ladder[BELAY__ACTION_SIZE];
+	(void)state;
+
+	bench_fifo("go");
+	bench_script("hold", SCRIPT_HOLD);
+	(void)snprintf(ladder, sizeof(ladder), "command sh %s/hold, kill", bench.dir);
+	bench_on_stall(ladder);
+	bench_start();
+	send_act(&act);
+	(void)expect(BELAY__ACTED_STARTED);
+	bench_kill();
+	bench_table(false);
+	bench_start();
+	(void)expect(BELAY__ACTED_ADOPTED);
+	bench_let_go("go");
+	(void)expect_one_of(BELAY__ACTED_SUCCEEDED, BELAY__ACTED_UNKNOWN);
+	bench_table(true);
+	assert_int_equal(expect(BELAY__ACTED_SIGNALLED).step, 2);
+	assert_int_equal(worker_reap(&worker), SIGKILL);
+}
+
+static void an_intent_finds_its_rule_by_name(void **state)
+{
+	struct worker worker = worker_start(WORKER_PLAIN);
+	struct belay__msg_act act = act_on(&worker);
+	struct belay__rule rule;
+	(void)state;
+
+	bench_on_stall("report");
+	(void)intended(&act, "report", 0);
+	rule = bench.config.rules[0];
+	bench.config.rules[0] = bench.config.rules[1];
+	bench.config.rules[1] = rule;
+	(void)strcpy(bench.config.rules[0].on_stall, "kill");
+	bench_start();
+	assert_int_equal(expect(BELAY__ACTED_REPORTED).rule, 2);
+	worker_end(&worker);
+}
+
+static void an_intent_of_a_rule_that_is_gone_is_left(void **state)
+{
+	struct worker worker = worker_start(WORKER_PLAIN);
+	struct belay__msg_act act = act_on(&worker);
+	(void)state;
+
+	bench_on_stall("kill");
+	(void)strcpy(bench.config.options.on_stall, "kill");
+	(void)intended(&act, "kill", 0);
+	(void)strcpy(bench.config.rules[0].name, "another");
+	bench_start();
+	(void)expect(BELAY__ACTED_WRONG_RULE);
 	worker_end(&worker);
 }
 
@@ -223,6 +309,10 @@ int main(void)
 		TEST(what_ended_meanwhile_is_unknown),
 		TEST(an_intent_alone_is_run),
 		TEST(an_intent_is_not_run_on_who_is_heard_again),
+		TEST(the_table_of_a_new_gate_is_waited_for),
+		TEST(an_adopted_commands_next_step_waits_for_the_table),
+		TEST(an_intent_finds_its_rule_by_name),
+		TEST(an_intent_of_a_rule_that_is_gone_is_left),
 		TEST(an_intent_of_another_ladder_is_left),
 		TEST(a_ladder_is_climbed_further_by_the_next_runner),
 		TEST(a_journal_that_is_still_held_is_waited_for),

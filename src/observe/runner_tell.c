@@ -12,7 +12,7 @@ void belay__acted_init(struct belay__msg_acted *acted, const struct belay__msg_a
 	*acted = (struct belay__msg_acted){
 		.outcome = (uint8_t)outcome,
 		.on = act->on,
-		.rule = act->rule,
+		.rule = act->rule != BELAY__NO_RULE ? act->rule : 0,
 		.pid = act->pid,
 		.uid = act->uid,
 		.start_ticks = act->start_ticks,

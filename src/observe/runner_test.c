@@ -153,8 +153,10 @@ static void a_ladder_is_left_when_its_process_ends(void **state)
 	(void)state;
 
 	bench_on_stall("term 1h, kill");
+	(void)strcpy(bench.config.rules[0].act_on, "stopped");
 	bench_start();
 	/* One that is stopped hears of it, too. */
+	act.verdict = BELAY__VERDICT_STOPPED;
 	assert_return_code(syscall(SYS_pidfd_send_signal, worker.pidfd, SIGSTOP, NULL, 0), errno);
 	send_act(&act);
 	(void)expect(BELAY__ACTED_SIGNALLED);
@@ -337,6 +339,7 @@ static void what_was_done_is_counted_and_written_down(void **state)
 	send_act(&act);
 	(void)expect(BELAY__ACTED_STARTED);
 	(void)expect(BELAY__ACTED_SUCCEEDED);
+	beat_once(&worker, &act);
 	act.origin = BELAY__SOCKET_MODE_ONLY;
 	send_act(&act);
 	(void)expect(BELAY__ACTED_SOCKET_MODE_ONLY);
@@ -381,11 +384,12 @@ static void new_rules_are_in_force_at_once(void **state)
 	bench_on_stall("kill");
 	(void)strcpy(bench.config.rules[0].act_on, "blocked");
 	bench_reload();
+	beat_once(&worker, &act);
 	send_act(&act);
 	(void)expect(BELAY__ACTED_VERDICT);
 	bench.config.rules[0].act_on[0] = '\0';
 	bench_reload();
-	act.healthy_ns = 10 * act.threshold_ns;
+	(void)strcpy(act.name, "another"); /* no back-off */
 	send_act(&act);
 	(void)expect(BELAY__ACTED_SIGNALLED);
 	assert_int_equal(worker_reap(&worker), SIGKILL);

@@ -22,11 +22,13 @@
 
 #include <belay/vlp.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "identity/process_info.h"
 #include "identity/verdict.h"
 #include "ipc/channel.h"
+#include "observe/brakes.h"
 #include "observe/state_file.h"
 #include "observe/table.h"
 
@@ -39,7 +41,9 @@ static struct belay__table table;
 static struct belay__msg_acted told[TOLD_MAX];
 static unsigned told_head, told_count;
 static struct belay__msg_planned planned;
-static bool has_planned;
+static struct belay__msg_alerted alerted;
+static struct belay__msg_open open_problem;
+static bool has_planned, has_alerted, has_open;
 static int fds_before;
 
 static void path_of(const char *name, char *path, size_t size)
@@ -47,7 +51,7 @@ static void path_of(const char *name, char *path, size_t size)
 	(void)snprintf(path, size, "%s/%s", bench.dir, name);
 }
 
-static void open_table(void)
+static void open_table(uint32_t capacity)
 {
 	struct belay_error error = { .text = "" };
 	char path[128];
@@ -57,10 +61,17 @@ static void open_table(void)
 	fd = belay__state_open(path, &error);
 	if (fd < 0)
 		fail_msg("%s", error.text);
-	assert_int_equal(belay__state_map_take(fd, CAPACITY, &file, &error), 0);
-	belay__table_init(&table, CAPACITY, belay__state_slots(&file), belay__state_records(&file),
+	assert_int_equal(belay__state_map_take(fd, capacity, &file, &error), 0);
+	belay__table_init(&table, capacity, belay__state_slots(&file), belay__state_records(&file),
 		1);
 	belay__state_commit(&file);
+	bench.config.options.capacity = capacity;
+}
+
+void bench_capacity(uint32_t capacity)
+{
+	belay__state_done(&file);
+	open_table(capacity);
 }
 
 int bench_open(void **state)
@@ -71,6 +82,9 @@ int bench_open(void **state)
 	(void)state;
 	fds_before = belay__fd_count();
 	bench = (struct bench){ .channel = -EBADF, .gate = -EBADF };
+	bench.brakes = belay__brakes_create();
+	if (bench.brakes < 0)
+		return -1;
 	(void)snprintf(bench.dir, sizeof(bench.dir), "/dev/shm/belay-runner-XXXXXX");
 	if (mkdtemp(bench.dir) == NULL || chmod(bench.dir, 0777) < 0)
 		return -1;
@@ -91,15 +105,14 @@ int bench_open(void **state)
 	bench.config.rules[1].uid = TEST_OTHER_UID;
 	(void)snprintf(bench.config.rules[1].name, sizeof(rule->name), "theirs");
 	told_head = told_count = 0;
-	has_planned = false;
-	open_table();
+	open_table(CAPACITY);
 	return 0;
 }
 
 static void remove_dir(void)
 {
 	static const char *const names[] = { "state", "journal", "out", "out.new", "runs", "go",
-		"note", "hold", "fail", "stubborn", "who", "audit", "quick" };
+		"note", "hold", "fail", "stubborn", "who", "audit", "quick", "alert", "told" };
 	char path[128];
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -116,6 +129,7 @@ int bench_close(void **state)
 	if (bench.runner > 0)
 		bench_stop();
 	belay__state_done(&file);
+	belay__close(bench.brakes);
 	remove_dir();
 	return belay__fd_count() == fds_before ? 0 : -1;
 }
@@ -201,26 +215,79 @@ static void configure(void)
 		give(BELAY__MSG_JOURNAL, fd);
 		belay__close(fd);
 	}
+	give(BELAY__MSG_BRAKES, bench.brakes);
+	if (bench.pause != NULL)
+		bench_pause(bench.pause, 3600 * BELAY__NS_PER_S);
 	tell_runner(BELAY__MSG_GO, &go, sizeof(go), -EBADF);
 	bench_new_gate();
 }
 
+void bench_pause(const char *pattern, uint64_t for_ns)
+{
+	struct belay__msg_pause pause = {
+		.until_realtime_ns = for_ns != 0 ? belay__clock_ns(CLOCK_REALTIME) + for_ns : 0
+	};
+
+	(void)snprintf(pause.pattern, sizeof(pause.pattern), "%s", pattern);
+	tell_runner(BELAY__MSG_PAUSE, &pause, sizeof(pause), -EBADF);
+}
+
+static void be_runner(int channel)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (dup2(channel, BELAY__ROLE_CHANNEL) < 0 ||
+		syscall(SYS_close_range, BELAY__ROLE_CHANNEL + 1, ~0U, 0) < 0)
+		_exit(99);
+	_exit(belay__runner_main());
+}
+
+static void be_sibling(void)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)syscall(SYS_close_range, 3U, ~0U, 0);
+	for (;;)
+		(void)pause();
+}
+
+/* Starts the runner and another role, says who they are, and ends as the runner did. */
+static void be_parent(int channel, int said)
+{
+	pid_t children[2];
+	int status;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	children[0] = fork();
+	if (children[0] == 0)
+		be_runner(channel);
+	children[1] = fork();
+	if (children[1] == 0)
+		be_sibling();
+	(void)belay__write_all(said, children, sizeof(children));
+	/* The runner's channel ends with its other end. */
+	(void)syscall(SYS_close_range, 3U, ~0U, 0);
+	if (waitpid(children[0], &status, 0) != children[0])
+		_exit(98);
+	_exit(WIFSIGNALED(status) ? 100 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
 void bench_start(void)
 {
-	int ends[2];
+	pid_t children[2];
+	int ends[2], said[2];
 
 	assert_int_equal(belay__channel_pair(ends), 0);
-	bench.runner = fork();
-	assert_return_code(bench.runner, errno);
-	if (bench.runner == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (dup2(ends[1], BELAY__ROLE_CHANNEL) < 0 ||
-			syscall(SYS_close_range, BELAY__ROLE_CHANNEL + 1, ~0U, 0) < 0)
-			_exit(99);
-		_exit(belay__runner_main());
-	}
+	assert_return_code(pipe2(said, O_CLOEXEC), errno);
+	bench.parent = fork();
+	assert_return_code(bench.parent, errno);
+	if (bench.parent == 0)
+		be_parent(ends[1], said[1]);
 	bench.channel = ends[0];
 	belay__close(ends[1]);
+	belay__close(said[1]);
+	assert_int_equal(read(said[0], children, sizeof(children)), sizeof(children));
+	belay__close(said[0]);
+	bench.runner = children[0];
+	bench.sibling = children[1];
 	configure();
 }
 
@@ -238,8 +305,9 @@ static void runner_ended(bool killed)
 {
 	int status;
 
-	assert_int_equal(waitpid(bench.runner, &status, 0), bench.runner);
-	assert_int_equal(status, killed ? SIGKILL : 0);
+	assert_int_equal(waitpid(bench.parent, &status, 0), bench.parent);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), killed ? 100 + SIGKILL : 0);
 	bench.runner = 0;
 	bench.channel = belay__close(bench.channel);
 	bench.gate = belay__close(bench.gate);
@@ -374,6 +442,9 @@ struct belay__msg_act act_on(const struct worker *worker)
 	};
 	uint64_t pid_ns;
 
+	(void)snprintf(act.rule_name, sizeof(act.rule_name), "%s",
+		bench.config.rules[act.rule - 1].name);
+
 	if (belay__read_pid_namespace(getpid(), &pid_ns) == 0)
 		act.pid_ns = pid_ns;
 	return act;
@@ -387,6 +458,20 @@ void send_gate(uint32_t type, const void *record, uint32_t size)
 void send_act(const struct belay__msg_act *act)
 {
 	send_gate(BELAY__MSG_ACT, act, sizeof(*act));
+}
+
+void beat_once(struct worker *worker, struct belay__msg_act *act)
+{
+	act->beats = ++worker->record->beats;
+}
+
+void bench_table(bool there)
+{
+	/* Where the header says which of the two tables is in use. */
+	static const off_t at_in_use = 40;
+	const uint32_t in_use = there ? file.spare : 2;
+
+	assert_int_equal(pwrite(file.fd, &in_use, sizeof(in_use), at_in_use), sizeof(in_use));
 }
 
 static int on_acted(void *data, const void *record, int fd_consume)
@@ -416,7 +501,27 @@ static int on_counts(void *data, const void *record, int fd_consume)
 	return 0;
 }
 
+static int on_alerted(void *data, const void *record, int fd_consume)
+{
+	(void)data;
+	(void)fd_consume;
+	alerted = *(const struct belay__msg_alerted *)record;
+	has_alerted = true;
+	return 0;
+}
+
+static int on_open(void *data, const void *record, int fd_consume)
+{
+	(void)data;
+	(void)fd_consume;
+	open_problem = *(const struct belay__msg_open *)record;
+	has_open = true;
+	return 0;
+}
+
 static const struct belay__message_rule gate_rules[] = {
+	{ BELAY__MSG_ALERTED, sizeof(struct belay__msg_alerted), BELAY__WITHOUT_FD, on_alerted },
+	{ BELAY__MSG_OPEN, sizeof(struct belay__msg_open), BELAY__WITHOUT_FD, on_open },
 	{ BELAY__MSG_ACTED, sizeof(struct belay__msg_acted), BELAY__WITHOUT_FD, on_acted },
 	{ BELAY__MSG_PLANNED, sizeof(struct belay__msg_planned), BELAY__WITHOUT_FD, on_planned },
 	{ BELAY__MSG_RUNNER_COUNTS, sizeof(struct belay__msg_runner_counts), BELAY__WITHOUT_FD,
@@ -471,6 +576,22 @@ struct belay__msg_planned expect_planned(void)
 	while (!has_planned)
 		assert_return_code(listen_for(WITHIN_MS), 0);
 	return planned;
+}
+
+struct belay__msg_alerted expect_alerted(void)
+{
+	has_alerted = false;
+	while (!has_alerted)
+		assert_return_code(listen_for(WITHIN_MS), 0);
+	return alerted;
+}
+
+struct belay__msg_open expect_open(void)
+{
+	has_open = false;
+	while (!has_open)
+		assert_return_code(listen_for(WITHIN_MS), 0);
+	return open_problem;
 }
 
 void expect_nothing(void)

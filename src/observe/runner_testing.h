@@ -1,5 +1,7 @@
-/* runner_testing.h - for the runner's tests: a real runner in a child, with this process as its
- * parent and gate
+/* runner_testing.h - for the runner's tests: a real runner, with this process as what its parent
+ * says and its gate
+ *
+ * Its parent is a child of ours, so that the workers are not what is never acted on: its siblings.
  *
  * The state file, the journal and all commands are real and lie in one directory on a memory file
  * system. Failures end the test that runs.
@@ -29,8 +31,10 @@ struct bench {
 	char exe[256]; /* of this program, which workers run */
 	struct belay__observe_config config;
 	bool without_state, without_journal;
-	pid_t runner;
+	pid_t parent, runner, sibling; /* sibling: another child of the runner's parent */
 	int channel, gate;
+	int brakes;                             /* what the runners' brakes know */
+	const char *pause;                      /* what is paused before GO; NULL: nothing */
 	struct belay__msg_runner_counts counts; /* the newest */
 	unsigned counts_seen;
 };
@@ -55,6 +59,10 @@ void bench_reload(void);
 /* Has it end as a role does (EOF), or at once. */
 void bench_stop(void);
 void bench_kill(void);
+/* Begins a table for so many processes, of which there is none yet, in a file of the same name. */
+void bench_capacity(uint32_t capacity);
+/* Says that what PATTERN selects is paused for so long from now; 0: not any more. */
+void bench_pause(const char *pattern, uint64_t for_ns);
 /* Another gate comes; the one before hangs up. */
 void bench_new_gate(void);
 
@@ -80,6 +88,10 @@ void worker_end(struct worker *worker);
 /* The word on WORKER as an honest gate has it. */
 struct belay__msg_act act_on(const struct worker *worker);
 void send_act(const struct belay__msg_act *act);
+/* WORKER beats once more: ACT is about the silence after that. */
+void beat_once(struct worker *worker, struct belay__msg_act *act);
+/* Makes the table one that nobody is to believe yet, or again. */
+void bench_table(bool there);
 void send_gate(uint32_t type, const void *record, uint32_t size);
 
 /* The next ACTED, which must be OUTCOME. */
@@ -87,6 +99,9 @@ struct belay__msg_acted expect(enum belay__acted outcome);
 /* One of both. */
 struct belay__msg_acted expect_one_of(enum belay__acted one, enum belay__acted other);
 struct belay__msg_planned expect_planned(void);
+/* The next ALERTED or OPEN. */
+struct belay__msg_alerted expect_alerted(void);
+struct belay__msg_open expect_open(void);
 /* Nothing was told that was not expected. */
 void expect_nothing(void);
 /* Waits for the next counts; the value of METRIC. */

@@ -32,6 +32,17 @@ enum belay__slot_flag {
 	BELAY__SLOT_WITHIN = 1 << 4,     /* the silence running now has its own, announced length */
 	BELAY__SLOT_LINKED = 1 << 5,     /* on a deadline list */
 	BELAY__SLOT_HAS_TERMINAL = 1 << 6, /* last_terminal_ns holds a terminal frame's timestamp */
+	BELAY__SLOT_UNSETTLED = 1 << 7,    /* its stall is to be acted on, and was not yet */
+};
+
+/* What an observer that comes after this one has to know: of a stalled process, what is owed to
+ * it. */
+enum belay__mark {
+	BELAY__MARK_IN_MASS = 1 << 0, /* it is part of a mass stall that was told */
+	BELAY__MARK_HELD = 1 << 1, /* it may be one of many: nobody was asked to do anything yet */
+	BELAY__MARK_UNTOLD = 1 << 2,  /* its alert was sent, but is not known to have arrived */
+	BELAY__MARK_PUT_OFF = 1 << 3, /* not stalled yet: its deadline was moved by a pause */
+	BELAY__MARKS = (1 << 4) - 1,
 };
 
 struct belay__slot {
@@ -68,5 +79,6 @@ struct belay__record {
 	uint32_t next_free;         /* free list, while free */
 	char name[BELAY__NAME_SIZE];
 	char own[BELAY__NAME_SIZE]; /* what it calls itself (BELAY_NAME, `belay beat NAME`); "": nothing */
+	uint8_t marks;              /* enum belay__mark; 0 once it beats */
 };
 static_assert(sizeof(struct belay__record) <= 192, "slot and record stay within 256 bytes");

@@ -113,6 +113,7 @@ static bool put_off(struct belay_observer *observer, uint32_t at)
 	slot->flags = (uint8_t)((slot->flags & ~BELAY__SLOT_QUESTIONED) | BELAY__SLOT_WITHIN);
 	belay__deadlines_set(&observer->table.deadlines, at, until_ns);
 	observer->watches[slot->record].put_off_ns = until_ns;
+	observer->table.records[slot->record].marks |= BELAY__MARK_PUT_OFF;
 	return true;
 }
 
@@ -150,7 +151,7 @@ static bool tell(struct belay_observer *observer, uint32_t at,
 	observer->table.records[slot->record].verdict = (uint8_t)verdict;
 	slot->flags = (uint8_t)(slot->flags & ~(BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN));
 	belay__deadlines_remove(&observer->table.deadlines, at);
-	if (belay__is_blamed((uint8_t)verdict))
+	if (belay__is_blamed(observer, observer->table.records[slot->record].rule, (uint8_t)verdict))
 		belay__crowd_silent(observer, slot->record, slot->list,
 			observer->table.deadlines.length_ns[slot->list]);
 	observer->told_slot = at;

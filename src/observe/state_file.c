@@ -142,7 +142,8 @@ static bool believable(const struct belay__slot *slot, const struct belay__recor
 	return slot->pid > 1 && slot->pid <= INT32_MAX && slot->status <= BELAY_CRITICAL &&
 		slot->origin <= BELAY__KERNEL_ATTESTED && record->pid == slot->pid &&
 		is_name(record->name) && is_name(record->own) &&
-		record->name_source < BELAY__NAME_SOURCES && record->verdict < BELAY__VERDICT_COUNT;
+		record->name_source < BELAY__NAME_SOURCES &&
+		record->verdict < BELAY__VERDICT_COUNT && record->marks <= BELAY__MARKS;
 }
 
 /* Whether PID was not yet in SEEN, a set with MASK + 1 places of which at most half are taken. */
@@ -257,6 +258,16 @@ static unsigned prepare_header(struct header *header, uint32_t capacity, size_t 
 	return 0;
 }
 
+int belay__state_reserve(int fd, uint32_t capacity, struct belay_error *reterr)
+{
+	size_t size = file_bytes(capacity);
+	int r = posix_fallocate(fd, 0, (off_t)size);
+
+	return r == 0 ? 0
+		      : belay__fail(reterr, -r, "cannot keep state: %zu bytes are needed: %s", size,
+				strerror(r));
+}
+
 int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *ret_file,
 	struct belay_error *reterr)
 {
@@ -271,10 +282,9 @@ int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *r
 	if (st.st_size > (off_t)file.size && ftruncate(fd, (off_t)file.size) < 0)
 		return belay__fail(reterr, -errno, "cannot keep state: %s", strerror(errno));
 	/* All its room now: a full file system must not kill us by SIGBUS later. */
-	r = posix_fallocate(fd, 0, (off_t)file.size);
-	if (r != 0)
-		return belay__fail(reterr, -r, "cannot keep state: %zu bytes are needed: %s",
-			file.size, strerror(r));
+	r = belay__state_reserve(fd, capacity, reterr);
+	if (r < 0)
+		return r;
 	file.mapping = mmap(NULL, file.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (file.mapping == MAP_FAILED)
 		return belay__fail(reterr, -errno, "cannot keep state: %s", strerror(errno));
@@ -331,6 +341,17 @@ int belay__state_view_open(int fd, struct belay__state_view *ret_view)
 	return 0;
 }
 
+void belay__state_view_follow(int fd, uint64_t capacity, struct belay__state_view *view)
+{
+	struct stat st;
+
+	if (view->mapping == NULL && fd >= 0)
+		(void)belay__state_view_open(fd, view);
+	if (view->mapping != NULL &&
+		(view->capacity != capacity || fstat(fd, &st) < 0 || st.st_size < (off_t)view->size))
+		belay__state_view_done(view);
+}
+
 bool belay__state_view_tables(const struct belay__state_view *view,
 	const struct belay__slot **ret_slots, const struct belay__record **ret_records)
 {
@@ -347,31 +368,47 @@ bool belay__state_view_tables(const struct belay__state_view *view,
 	return true;
 }
 
+/* Copies what is in place AT, when it is the process that is looked for. */
+static bool view_slot(const struct belay__slot *slots, const struct belay__record *records,
+	const struct belay__state_view *view, uint32_t at, const struct belay__slot *wanted,
+	struct belay__slot *ret_slot, struct belay__record *ret_record)
+{
+	struct belay__slot slot = slots[at];
+	struct belay__record record;
+
+	if (slot.pid != wanted->pid || slot.start_ticks != wanted->start_ticks ||
+		slot.record >= view->capacity)
+		return false;
+	record = records[slot.record];
+	if (record.pid != slot.pid)
+		return false;
+	record.name[sizeof(record.name) - 1] = '\0';
+	record.own[sizeof(record.own) - 1] = '\0';
+	*ret_slot = slot;
+	*ret_record = record;
+	return true;
+}
+
+/* The seed of the hash is the gate's own, so who is not in its own place is looked for in all of the
+ * second half. Slots move meanwhile: one that moved backwards is met at its new place or its old
+ * one, one that is missed is met the second time. */
 int belay__state_view_find(const struct belay__state_view *view, uint32_t pid, uint64_t start_ticks,
 	struct belay__slot *ret_slot, struct belay__record *ret_record)
 {
+	const struct belay__slot wanted = { .pid = pid, .start_ticks = start_ticks };
 	const struct belay__record *records;
 	const struct belay__slot *slots;
-	struct belay__record record;
-	struct belay__slot slot;
+	uint32_t half;
 
 	if (!belay__state_view_tables(view, &slots, &records))
 		return -EAGAIN;
-	/* Slots move while they are looked through: one that moved backwards is met at its new place
-	 * or its old one, one that is missed is looked for once more. */
-	for (uint32_t i = 0; i < 2 * belay__table_slot_count(view->capacity); i++) {
-		slot = slots[i % belay__table_slot_count(view->capacity)];
-		if (slot.pid != pid || slot.start_ticks != start_ticks ||
-			slot.record >= view->capacity)
-			continue;
-		record = records[slot.record];
-		if (record.pid != pid)
-			continue;
-		record.name[sizeof(record.name) - 1] = '\0';
-		record.own[sizeof(record.own) - 1] = '\0';
-		*ret_slot = slot;
-		*ret_record = record;
-		return 0;
+	half = belay__table_slot_count(view->capacity) / 2;
+	for (uint32_t round = 0; round < 2; round++) {
+		if (view_slot(slots, records, view, pid & (half - 1), &wanted, ret_slot, ret_record))
+			return 0;
+		for (uint32_t at = half; at < 2 * half; at++)
+			if (view_slot(slots, records, view, at, &wanted, ret_slot, ret_record))
+				return 0;
 	}
 	return -ESRCH;
 }

@@ -40,6 +40,10 @@ int belay__state_open(const char *path, struct belay_error *reterr);
 int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count,
 	const char **ret_reason);
 
+/* Allocates the room that CAPACITY processes need in FD now, so that nobody finds the file system full
+ * later. 0, or a negative errno (-ENOSPC) with a sentence. */
+int belay__state_reserve(int fd, uint32_t capacity, struct belay_error *reterr);
+
 /* Maps FD (taken on success) for CAPACITY processes, allocating its room on the file system now. 0
  * or a negative errno (-ENOSPC) with a sentence. */
 int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *ret_file,
@@ -65,6 +69,11 @@ struct belay__state_view {
 /* Maps FD (borrowed, may be closed afterwards). 0, -EAGAIN while no gate has made its table yet, or
  * another negative errno. */
 int belay__state_view_open(int fd, struct belay__state_view *ret_view);
+/* Keeps *VIEW as FD's for a look right now: maps it when that can be done, and lets go of what is not
+ * to be looked at. A file of another capacity than CAPACITY is that of an observer before ours, which
+ * the gate is about to change; one that has become shorter than it was mapped must not be touched.
+ * FD is borrowed; a negative one has no table. */
+void belay__state_view_follow(int fd, uint64_t capacity, struct belay__state_view *view);
 /* The table in use now: capacity records, and belay__table_slot_count(capacity) slots. False: there
  * is none. To be asked again for each look, because a new gate builds another. */
 bool belay__state_view_tables(const struct belay__state_view *view,

@@ -8,6 +8,7 @@
 #include "observe/core.h"
 
 #define ROTATION_AGAIN_NS (60 * BELAY__NS_PER_S)
+#define COMPLAIN_AGAIN_NS (60 * BELAY__NS_PER_S)
 
 void belay__teller_init(struct belay__teller *teller, struct belay_observer *observer,
 	int events_fd, uint64_t first_seq)
@@ -45,18 +46,35 @@ static enum belay__log_level level_of(const struct belay_event *event)
 	return BELAY__LOG_INFO;
 }
 
+/* Once a minute at the most: what fills a disk rarely needs more of the same. */
+static void complain_of_loss(struct belay__teller *teller)
+{
+	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+
+	if (teller->complained_ns != 0 && now_ns - teller->complained_ns < COMPLAIN_AGAIN_NS)
+		return;
+	teller->complained_ns = now_ns;
+	belay__log(BELAY__LOG_WARNING,
+		"%llu events could not be written to the event file so far; is its disk full?",
+		(unsigned long long)teller->file.lost);
+}
+
 /* The line goes to the file first: what somebody saw must be there after a crash. */
 static void send(struct belay__teller *teller, enum belay__log_level level,
 	const struct belay__text *line)
 {
 	struct belay__text words;
 	struct belay__json event;
+	uint64_t lost;
 
 	if (line->overflowed)
 		return;
+	lost = teller->file.lost;
 	teller->seq++;
 	if (belay__event_file_append(&teller->file, line->chars, line->len) == 1)
 		teller->full = true;
+	else if (teller->file.fd >= 0 && teller->file.lost != lost)
+		complain_of_loss(teller);
 	belay__text_init(&words, teller->words, sizeof(teller->words));
 	if (belay__json_parse(line->chars, line->len - 1, &event, NULL) == 0)
 		belay__event_line(&event, &words);

@@ -19,6 +19,7 @@ struct belay__teller {
 	uint64_t seq; /* of the next event */
 	bool full;
 	uint64_t rotation_asked_ns; /* 0: not asked */
+	uint64_t complained_ns;     /* of events that could not be written; 0: not yet */
 	/* One line a second for each reason of refusal; what lies between is counted in the
 	 * next. */
 	struct belay__refusal {

@@ -90,7 +90,8 @@ BELAY__HOT static void accept(const struct beat *beat, struct belay__slot *slot)
 	if (slot->flags & BELAY__SLOT_STALLED)
 		belay__table_set_stalled(beat->table, beat->at, false);
 	flags = slot->flags &
-		~(unsigned)(BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN | BELAY__SLOT_TERMINAL);
+		~(unsigned)(BELAY__SLOT_QUESTIONED | BELAY__SLOT_WITHIN | BELAY__SLOT_TERMINAL |
+			BELAY__SLOT_UNSETTLED);
 	if (beat->terminal) {
 		slot->last_terminal_ns = frame->timestamp_ns;
 		flags |= BELAY__SLOT_TERMINAL | BELAY__SLOT_HAS_TERMINAL;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-void belay__trouble_opens(struct belay__troubles *troubles, uint8_t kind, uint32_t uid,
+static struct belay__trouble *add(struct belay__troubles *troubles, uint8_t kind, uint32_t uid,
 	const char *name, uint32_t pid)
 {
 	struct belay__trouble *trouble = &troubles->troubles[troubles->next];
@@ -12,6 +12,19 @@ void belay__trouble_opens(struct belay__troubles *troubles, uint8_t kind, uint32
 		troubles->used++;
 	*trouble = (struct belay__trouble){ .open = true, .kind = kind, .uid = uid, .pid = pid };
 	memcpy(trouble->name, name, strnlen(name, sizeof(trouble->name) - 1));
+	return trouble;
+}
+
+void belay__trouble_opens(struct belay__troubles *troubles, uint8_t kind, uint32_t uid,
+	const char *name, uint32_t pid)
+{
+	(void)add(troubles, kind, uid, name, pid);
+}
+
+void belay__trouble_inherited(struct belay__troubles *troubles, uint8_t kind, uint32_t uid,
+	const char *name)
+{
+	add(troubles, kind, uid, name, 0)->gone = true;
 }
 
 static bool befell(const struct belay__trouble *trouble, uint32_t uid, uint32_t pid)
@@ -37,6 +50,16 @@ void belay__trouble_gone(struct belay__troubles *troubles, uint32_t uid, uint32_
 static bool is_named(const struct belay__trouble *trouble, uint32_t uid, const char *name)
 {
 	return trouble->open && trouble->uid == uid && strcmp(trouble->name, name) == 0;
+}
+
+bool belay__trouble_is_open(const struct belay__troubles *troubles, uint8_t kind, uint32_t uid,
+	const char *name)
+{
+	for (uint32_t i = 0; i < troubles->used; i++)
+		if (troubles->troubles[i].kind == kind &&
+			is_named(&troubles->troubles[i], uid, name))
+			return true;
+	return false;
 }
 
 static bool has_any(const struct belay__troubles *troubles, uint32_t uid, const char *name)

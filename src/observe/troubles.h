@@ -29,6 +29,13 @@ struct belay__troubles {
 /* Remembers what of KIND befell PID (0: none), called NAME, of UID. */
 void belay__trouble_opens(struct belay__troubles *troubles, uint8_t kind, uint32_t uid,
 	const char *name, uint32_t pid);
+/* Remembers what of KIND befell somebody called NAME under an earlier observer, who knows whom: it is
+ * over when another of its name beats. */
+void belay__trouble_inherited(struct belay__troubles *troubles, uint8_t kind, uint32_t uid,
+	const char *name);
+/* Whether something of KIND is remembered of NAME. */
+bool belay__trouble_is_open(const struct belay__troubles *troubles, uint8_t kind, uint32_t uid,
+	const char *name);
 /* Whether something that befell PID is remembered. */
 bool belay__trouble_with(const struct belay__troubles *troubles, uint32_t uid, uint32_t pid);
 /* PID has ended. */

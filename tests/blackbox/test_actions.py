@@ -531,6 +531,18 @@ def _(room):
     assert belay("act", "web", "--dry-run", *at)[0] == 69
 
 
+@case("belay act says how many it left out when a name means more than 64")
+def _(room):
+    observer = Observer(room, on_stall="report", threshold="1h")
+    workers = [Worker(observer.socket, 0, env={"BELAY_NAME": f"web{i}"}) for i in range(66)]
+    for worker in workers:
+        observer.events.wait("first-beat", pid=worker.pid)
+    code, out, err = belay("act", "*", "--dry-run", "--json", "--socket", observer.socket)
+    assert code == 1 and len(out.splitlines()) == 64 and "2 more of that name were left out" in err, (code, len(out.splitlines()), err)
+    code, out, err = belay("act", "web1?", "--dry-run", "--json", "--socket", observer.socket)
+    assert code == 0 and len(out.splitlines()) == 10 and not err, (code, out, err)
+
+
 @case("belay act --now has it done although the process beats")
 def _(room):
     ordinary(room)

@@ -34,15 +34,15 @@ def lines_of(*alerts):
     return "".join(json.dumps(alert, ensure_ascii=False, separators=(",", ":")) + "\n" for alert in alerts)
 
 
-def run(script, *arguments, alerts=(), conf=None):
+def run(script, *arguments, alerts=(), conf=None, cwd="/", **env):
     """(exit status, stderr) of SCRIPT with ALERTS on a stdin that is a file, in the environment that Belay gives it."""
     text = lines_of(*alerts)
     with tempfile.TemporaryFile() as stdin:
         stdin.write(text.encode())
         stdin.seek(0)
         done = subprocess.run([str(SCRIPTS / script), *(("-c", conf) if conf else ()), *arguments], stdin=stdin, text=True,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE, check=False, cwd="/",
-                              env={"PATH": "/usr/bin:/bin", "BELAY_ALERTS": str(len(alerts))})
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE, check=False, cwd=cwd,
+                              env={"PATH": "/usr/bin:/bin", "BELAY_ALERTS": str(len(alerts)), **env})
     return done.returncode, done.stderr
 
 
@@ -168,6 +168,32 @@ def _(room):
     assert json.loads(server.only()[3]) == alerts
 
 
+@case("each script takes -c FILE where it stands, and says when FILE is left out")
+def _(room):
+    need("curl")
+    server = Http()
+    sendmail = room.write("sendmail", "#!/bin/sh\ncat >/dev/null\n", 0o755)
+    room.write("c.conf", f"BELAY_WEBHOOK_URL={server.url}/a\nBELAY_ALERTMANAGER_URL={server.url}\n"
+                         f"BELAY_HEALTHCHECKS_URL={server.url}/b\nBELAY_MAIL_TO=a@example.org\nBELAY_SENDMAIL={sendmail}\n")
+    for script, words in (("webhook", ()), ("alertmanager", ()), ("healthchecks", ("ping",)), ("mail", ())):
+        assert run(script, "-c", "c.conf", *words, alerts=[STALL], cwd=room.path) == (0, ""), script
+        for line in (["-c"], ["-c", ""]):
+            code, said = run(script, *line, alerts=[STALL])
+            assert code == 2 and said == f"{script}: which file? say {script} -c FILE\n", (code, said)
+    assert len(server.asked) == 3, server.asked
+
+
+@case("what a user has curl do by default is not done here")
+def _(room):
+    need("curl")
+    server = Http()
+    room.write(".curlrc", f"proxy = {nobody_listens()}\n")
+    smtp = room.write("smtp.conf", f"BELAY_SMTP_URL={Smtp().url}\n")
+    for script, words, conf in (("webhook", (server.url,), None), ("alertmanager", (server.url,), None),
+                                ("healthchecks", ("ping", server.url), None), ("mail", ("a@example.org",), smtp)):
+        assert run(script, *words, conf=conf, alerts=[STALL], HOME=room.path) == (0, ""), script
+
+
 @case("each script fails when its server refuses, is gone, or is not named")
 def _(room):
     need("curl")
@@ -259,7 +285,7 @@ def _(room):
     assert server.only()[1] == "/alerts/fail"
     assert run("healthchecks", "ping", conf=conf) == (0, "")
     assert server.only()[1] == "/life"
-    assert run("healthchecks", conf=conf)[0] == 64
+    assert run("healthchecks", conf=conf)[0] == 2
 
 
 # --- mail ------------------------------------------------------------------------------------------------------------

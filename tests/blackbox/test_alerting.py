@@ -224,6 +224,70 @@ def switch(room):
     return f"/bin/sh {script}", lines
 
 
+@case("an alert that a killed runner had not handed over is told by the next")
+def _(room):
+    calls = Calls(room)
+    observer = Observer(room, threshold="300ms", alert=calls.command)
+    worker, = named(observer, "web", interval=0)
+    stall = observer.events.wait("stall", pid=worker.pid)
+    observer.replace_role("runner")
+    assert calls.wait(alert="stall", name="web")["seq"] == stall["seq"]
+    observer.replace_role("gate")
+    fence, = named(observer, "fence", interval=0)
+    calls.wait(alert="stall", name="fence")
+    assert [line["name"] for line in calls.lines(alert="stall")] == ["web", "fence"], calls.seen()
+
+
+@case("a crash that was told before the gate was killed is over when another of its name beats, and told again")
+def _(room):
+    room.need_tmpfs()
+    calls = Calls(room)
+    observer = Observer(room, alert=calls.command)
+    worker, = named(observer, "web")
+    worker.send_signal(signal.SIGKILL)
+    calls.wait(alert="crash", name="web")
+    observer.replace_role("gate")
+    worker, = named(observer, "web")
+    assert calls.wait(alert="recovered", name="web")["recovers"] == ["crash"]
+    worker.send_signal(signal.SIGKILL)
+    calls.wait(alert="crash", name="web", count=2)
+
+
+@case("somebody missing over a reload and a killed gate is told once, then that all are there, then missing again")
+def _(room):
+    room.need_tmpfs()
+    calls = Calls(room)
+    config = room.write("c.conf", "[process web]\nexpect = 1\nfirst-beat = 300ms\n")
+    observer = Observer(room, config=config, alert=calls.command)
+    calls.wait(alert="missing", name="web")
+    for again in (lambda: observer.process.send_signal(signal.SIGHUP), lambda: observer.replace_role("gate")):
+        mark = observer.events.mark()
+        again()
+        if not observer.events.matching("observer", since=mark):
+            observer.events.wait("observer", since=mark)
+        worker, = named(observer, "web")
+        observer.events.wait("complete", since=mark)
+        before = len(calls.lines(alert="missing"))
+        calls.wait(alert="recovered", name="web", count=before)
+        worker.tell("leave 0")
+        observer.events.wait("missing", since=mark)
+        calls.wait(alert="missing", name="web", count=before + 1)
+
+
+@case("people are told of silences whatever act-on says, and of what it says besides")
+def _(room):
+    calls = Calls(room)
+    config = room.write("c.conf", "[process stopped]\nact-on = stopped\n")
+    observer = Observer(room, config=config, threshold="300ms", alert=calls.command, act_on="none")
+    silent, stopped, other = named(observer, "silent", "stopped", "other")
+    for worker in (stopped, other):
+        worker.stop()
+        observer.events.wait("stall", pid=worker.pid)
+    silent.do("interval 0")
+    calls.wait(alert="stall", name="silent")
+    assert sorted(line["name"] for line in calls.lines(alert="stall")) == ["silent", "stopped"], calls.seen()
+
+
 @case("the dead man's switch is run again and again, not while the gate hangs, and afterwards again")
 def _(room):
     command, lines = switch(room)

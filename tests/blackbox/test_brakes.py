@@ -287,6 +287,135 @@ def _(room):
     assert ran.seen() == [str(db.pid)] and not observer.actions(name="web")
 
 
+@case("who is silent still one threshold after a mass stall was over is acted on, and people are told")
+def _(room):
+    ordinary(room)
+    command, ran = runner_command(room)
+    calls = Calls(room)
+    observer = Observer(room, threshold="500ms", recovery_exec=command, alert=calls.command, action_limit=0)
+    workers = named(observer, *(f"web{i}" for i in range(6)))
+    silence(*workers)
+    observer.events.wait("mass-stall")
+    for worker in workers:
+        observer.events.wait("stall", pid=worker.pid)
+    for worker in workers[:2]:
+        worker.do("interval 50")
+    observer.events.wait("mass-stall-over")
+    for worker in workers[2:]:
+        stall, = observer.stalls(pid=worker.pid)
+        assert fate(observer, stall)["outcome"] == "succeeded"
+        told = calls.wait(alert="stall", name=observer.rows(str(worker.pid))[0]["name"])
+        assert told["seq"] == stall["seq"] and told["verdict"] == stall["verdict"], (told, stall)
+    assert sorted(ran.seen()) == sorted(str(worker.pid) for worker in workers[2:])
+    assert calls.lines(alert="recovered")[0]["recovers"] == ["mass-stall"], calls.seen()
+    assert len(observer.stalls()) == 6 and len(observer.events.matching("mass-stall")) == 1
+
+
+@case("a mass stall outlives a killed gate and a reload, and its end is told once")
+def _(room):
+    ordinary(room)
+    room.need_tmpfs()
+    command, ran = runner_command(room)
+    calls = Calls(room)
+    config = room.write("c.conf", "[process web]\n")
+    observer = Observer(room, config=config, threshold="500ms", recovery_exec=command, alert=calls.command)
+    workers = named(observer, *["web"] * 6)
+    silence(*workers)
+    observer.events.wait("mass-stall")
+    for worker in workers:
+        observer.events.wait("stall", pid=worker.pid)
+    calls.wait(alert="mass-stall")
+    observer.replace_role("gate")
+    room.write("c.conf", "[process fence]\n[process web]\n")
+    mark = observer.events.mark()
+    observer.process.send_signal(signal.SIGHUP)
+    observer.events.wait("observer", since=mark, what="reloaded")
+    fence, = named(observer, "fence", interval=0)
+    assert fate(observer, observer.events.wait("stall", pid=fence.pid))["outcome"] == "succeeded"
+    for worker in workers:
+        worker.do("interval 50")
+    calls.wait(alert="recovered", name="web")
+    assert ran.seen() == [str(fence.pid)]
+    assert len(observer.events.matching("mass-stall")) == 1 and len(observer.events.matching("mass-stall-over")) == 1
+
+
+@case("five that fell silent one after the other are no mass stall after a reload")
+def _(room):
+    ordinary(room)
+    command, ran = runner_command(room)
+    observer = Observer(room, config=room.write("c.conf", "[process fence]\n"), threshold="300ms", recovery_exec=command, action_limit=0)
+    workers = named(observer, *(f"web{i}" for i in range(8)), interval=20)
+    for worker in workers[:5]:
+        silence(worker)
+        assert fate(observer, observer.events.wait("stall", pid=worker.pid))["outcome"] == "succeeded"
+        fence_stalls(observer, "apart")
+    mark = observer.events.mark()
+    observer.process.send_signal(signal.SIGHUP)
+    observer.events.wait("observer", since=mark, what="reloaded")
+    silence(workers[5])
+    assert fate(observer, observer.events.wait("stall", pid=workers[5].pid))["outcome"] == "succeeded"
+    assert not observer.events.matching("mass-stall") and not observer.events.matching("mass-stall-over")
+
+
+@case("where stopped ones are acted on, a dozen that somebody stopped are a mass stall")
+def _(room):
+    ordinary(room)
+    command, ran = runner_command(room)
+    config = room.write("c.conf", "[process fence]\n")
+    observer = Observer(room, config=config, threshold="500ms", recovery_exec=command, act_on="stopped,blocked,silent", action_limit=0)
+    workers = named(observer, *(f"web{i}" for i in range(12)))
+    for worker in workers:
+        worker.stop()
+    observer.events.wait("mass-stall")
+    for worker in workers:
+        assert observer.events.wait("stall", pid=worker.pid)["verdict"] == "stopped"
+    fence, = named(observer, "fence", interval=0)
+    assert fate(observer, observer.events.wait("stall", pid=fence.pid))["outcome"] == "succeeded"
+    assert ran.seen() == [str(fence.pid)]
+
+
+@case("a silence that was held back when the gate was killed is acted on by the next")
+def _(room):
+    ordinary(room)
+    room.need_tmpfs()
+    command, ran = runner_command(room)
+    calls = Calls(room)
+    observer = Observer(room, threshold="2s", recovery_exec=command, alert=calls.command)
+    workers = named(observer, *(f"web{i}" for i in range(8)), interval=0)
+    for worker in workers:
+        worker.do("beat")
+    time.sleep(0.6)  # the others are heard later, but not for more than half a threshold when the first one falls
+    for worker in workers[1:]:
+        worker.do("beat")
+    observer.events.wait("stall", pid=workers[0].pid)
+    assert not ran.seen()
+    observer.replace_role("gate")
+    for worker in workers[1:]:
+        worker.do("interval 50")
+    ran.wait(1)
+    calls.wait(alert="stall", name="web0")
+    assert ran.seen() == [str(workers[0].pid)] and not observer.events.matching("mass-stall")
+
+
+@case("a silence that the runner did not get to is acted on by the next, once")
+def _(room):
+    ordinary(room)
+    command, ran = runner_command(room)
+    observer = Observer(room, threshold="300ms", recovery_exec=command)
+    worker, = named(observer, "web")
+    runner = until(lambda: observer.role("runner"), "the runner")
+    os.kill(runner, signal.SIGSTOP)
+    silence(worker)
+    stall = observer.events.wait("stall", pid=worker.pid)
+    os.kill(runner, signal.SIGKILL)
+    assert fate(observer, stall)["outcome"] == "succeeded"
+    observer.replace_role("runner")
+    observer.replace_role("gate")
+    fence, = named(observer, "fence", interval=0)
+    assert fate(observer, observer.events.wait("stall", pid=fence.pid))["outcome"] == "succeeded"
+    assert ran.seen() == [str(worker.pid), str(fence.pid)]
+
+
 # --- pauses --------------------------------------------------------------------------------------------------------
 
 def fence_stalls(observer, name):
@@ -340,6 +469,35 @@ def _(room):
     assert fate(observer, observer.events.wait("stall", pid=worker.pid))["outcome"] == "succeeded"
 
 
+@case("who was silent in a pause is watched again after it, also by a gate or an observer that came meanwhile")
+def _(room):
+    room.need_tmpfs()
+    for replace, over in ((lambda o: o.replace_role("gate"), lambda o: belay("resume", "web", "--socket", o.socket)),
+                          (lambda o: (o.stop(), o.start()), lambda o: None)):
+        observer = Observer(room, threshold="300ms")
+        worker, = named(observer, "web")
+        assert belay("pause", "web", "--for", "1h", "--socket", observer.socket)[0] == 0
+        silence(worker)
+        fence_stalls(observer, "fence")
+        replace(observer)
+        over(observer)
+        observer.events.wait("stall", pid=worker.pid)
+        observer.stop()
+        worker.process.kill()
+        worker.wait()
+
+
+@case("who is expected is not missed in a pause, but after it")
+def _(room):
+    config = room.write("c.conf", "[process web]\nexpect = 1\nfirst-beat = 300ms\n[process api]\nexpect = 1\nfirst-beat = 2s\n")
+    observer = Observer(room, config=config)
+    assert belay("pause", "web", "--for", "1h", "--socket", observer.socket)[0] == 0
+    observer.events.wait("missing", name="api")
+    assert not observer.events.matching("missing", name="web")
+    assert belay("resume", "web", "--socket", observer.socket)[0] == 0
+    observer.events.wait("missing", name="web")
+
+
 @case("a pause ends by itself, and means a glob of names")
 def _(room):
     observer = Observer(room, threshold="200ms")
@@ -390,6 +548,117 @@ def _(room):
     observer.stop()
     for arguments in (("pause", "web", "--for", "1h"), ("resume", "web")):
         assert belay(*arguments, *at)[0] == 69, arguments
+
+
+# --- what comes between --------------------------------------------------------------------------------------------
+
+def held_back(room, **options):
+    """An observer, a worker whose second stall its back-off holds back, what ran, and that stall."""
+    command, ran = runner_command(room)
+    observer = Observer(room, threshold="200ms", recovery_exec=command, recovery_debounce_ms=0, action_limit=0, **options)
+    worker, = named(observer, "web", interval=0)
+    observer.events.wait("stall", pid=worker.pid)
+    ran.wait(1)
+    stall = stall_again(observer, worker)
+    until(lambda: observer.withheld(reason="back-off", of_seq=stall["seq"]), "an action that is held back")
+    return observer, worker, ran, stall
+
+
+def reason_after(observer, stall, reason):
+    until(lambda: observer.withheld(reason=reason, of_seq=stall["seq"]), lambda: f"{reason}; told: {observer.withheld()}")
+
+
+@case("what is held back is withheld when its process is paused meanwhile")
+def _(room):
+    ordinary(room)
+    observer, worker, ran, stall = held_back(room)
+    before = len(ran.seen())
+    assert belay("pause", "web", "--for", "1h", "--socket", observer.socket)[0] == 0
+    reason_after(observer, stall, "paused")
+    assert len(ran.seen()) == before
+
+
+@case("what is held back is withheld when somebody debugs its process by now")
+def _(room):
+    ordinary(room)
+    observer, worker, ran, stall = held_back(room)
+    before = len(ran.seen())
+    assert libc.ptrace(0x4206, worker.pid, 0, 0) == 0  # PTRACE_SEIZE
+    reason_after(observer, stall, "verdict")
+    assert len(ran.seen()) == before
+
+
+@case("a ladder is left when its process is paused between two steps")
+def _(room):
+    ordinary(room)
+    observer = Observer(room, threshold="200ms", on_stall="report, term 2s, kill")
+    worker = Worker(observer.socket, 0, env={"BELAY_NAME": "web"},
+                    preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    until(lambda: observer.actions(outcome="signalled"), "SIGTERM")
+    assert belay("pause", "web", "--for", "1h", "--socket", observer.socket)[0] == 0
+    left, = until(lambda: observer.actions(outcome="left-off"), "a ladder that is left")
+    assert "paused" in left["text"], left
+    assert worker.process.poll() is None
+
+
+@case("rules that change places by a reload change nothing about what is held back")
+def _(room):
+    ordinary(room)
+    first, ran_first = runner_command(room, "first")
+    second, ran_second = runner_command(room, "second")
+    config = room.write("c.conf", f"[process web]\non-exit = {first}\n")
+    observer = Observer(room, config=config, threshold="500ms", action_limit=0, recovery_debounce_ms=0)
+    worker, = named(observer, "web")
+    worker.send_signal(signal.SIGKILL)
+    ran_first.wait(1)
+    worker, = named(observer, "web")
+    worker.send_signal(signal.SIGKILL)
+    until(lambda: observer.withheld(reason="back-off"), "an action that is held back")
+    room.write("c.conf", f"[process aaa]\non-exit = {second}\n[process web]\non-exit = {first}\n")
+    observer.process.send_signal(signal.SIGHUP)
+    ran_first.wait(2)
+    assert ran_second.seen() == []
+
+
+@case("of several that share a name each crash has its command, however well the others are")
+def _(room):
+    ordinary(room)
+    command, ran = runner_command(room)
+    observer = Observer(room, threshold="5s", on_exit=command, action_limit=0, recovery_debounce_ms=0)
+    workers = named(observer, "web", "web", "web")
+    for worker in workers[:2]:
+        worker.send_signal(signal.SIGKILL)
+        observer.events.wait("end", pid=worker.pid)
+    ran.wait(2)
+    assert ran.seen() == [str(worker.pid) for worker in workers[:2]]
+    assert [event["reason"] for event in observer.withheld()] == ["back-off"]
+
+
+@case("a runner that was killed is braked by what the one before it did")
+def _(room):
+    ordinary(room)
+    command, ran = runner_command(room)
+    observer = Observer(room, threshold="200ms", recovery_exec=command, action_limit="1/60s")
+    named(observer, "a", interval=0)
+    ran.wait(1)
+    observer.replace_role("runner")
+    other, = named(observer, "b", interval=0)
+    assert fate(observer, observer.events.wait("stall", pid=other.pid))["reason"] == "action-limit"
+    assert len(ran.seen()) == 1
+
+
+@case("asking what would be done changes nothing")
+def _(room):
+    ordinary(room)
+    command, ran = runner_command(room)
+    observer = Observer(room, threshold="100ms", recovery_exec=command, recovery_debounce_ms=0, action_limit=0)
+    well, = named(observer, "web", interval=20)
+    until(lambda: observer.rows("web")[0]["beats"] > 100, "well over ten thresholds of beats")
+    worker, = named(observer, "web", interval=0)
+    observer.events.wait("stall", pid=worker.pid)
+    ran.wait(1)
+    belay("act", str(well.pid), "--dry-run", "--socket", observer.socket)
+    assert fate(observer, stall_again(observer, worker))["reason"] == "back-off"
 
 
 if __name__ == "__main__":

@@ -82,6 +82,21 @@ def _(room):
     assert all(LINE.fullmatch(line) for line in lines_of(path)), lines_of(path)
 
 
+@case("after SIGHUP both records go on in new files where the old ones were moved away")
+def _(room):
+    audit = os.path.join(room.path, "audit.log")
+    path, observer = exporting(room, recovery_audit_file=audit, on_stall="report", threshold="30s")
+    Worker(observer.socket, 20)
+    until(lambda: lines_of(path) and os.path.exists(audit), "both files")
+    for file in (path, audit):
+        os.rename(file, file + ".away")
+    observer.process.send_signal(signal.SIGHUP)
+    until(lambda: lines_of(path), "lines in the new file")
+    until(lambda: "boot" in read_file(audit), "the new audit log's first record")
+    assert all(LINE.fullmatch(line) for line in lines_of(path) + lines_of(path + ".away"))
+    assert belay("audit", "verify", audit)[0] == 0 and belay("audit", "verify", audit + ".away")[0] == 0
+
+
 @case("a file that others could have planted is refused")
 def _(room):
     path = os.path.join(room.path, "original.tsv")

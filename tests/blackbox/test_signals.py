@@ -147,6 +147,20 @@ def _(room):
     assert observer.rows(str(worker.pid))[0]["threshold_s"] == 0.3
 
 
+@case("SIGHUP says all that changed in one line, and what needs a restart")
+def _(room):
+    config = room.write("c.conf", "[observe]\nthreshold = 1h\n")
+    observer = Observer(room, config=config, threshold=None)
+    room.write("c.conf", "[observe]\nthreshold = 2h\nmax-beat-rate = 7\non-stall = report\ncapacity = 64\n"
+               f"recovery-audit-file = {room.path}/audit\n[process web]\nexpect = 1\n")
+    observer.process.send_signal(signal.SIGHUP)
+    text = observer.events.wait("observer", what="reloaded")["text"]
+    said = [part.strip() for part in text.split(";")]
+    assert {"capacity: needs a restart", "recovery-audit-file: needs a restart", "threshold: 1h -> 2h", "max-beat-rate: 100 -> 7",
+            "process web: added"} <= set(said), text
+    assert any(part.startswith("on-stall:") for part in said) and "\n" not in text, text
+
+
 @case("SIGHUP with a bad configuration changes nothing and says where the error is")
 def _(room):
     config = room.write("c.conf", "[process blackbox]\ncomm = blackbox-*\nthreshold = 1h\n")
