@@ -97,8 +97,9 @@ bool belay__crew_wants(const struct belay__parent *parent, enum belay__role role
 	case BELAY__ROLE_RUNNER:
 		return runs_anything(&parent->config);
 	case BELAY__ROLE_EXPORTER:
-		return parent->metrics.fd >= 0 || parent->metrics_tcp_fd >= 0 ||
-			parent->config.options.metrics_textfile[0] != '\0';
+		return parent->exporter_fd >= 0 &&
+			(parent->metrics.fd >= 0 || parent->metrics_tcp_fd >= 0 ||
+				parent->config.options.metrics_textfile[0] != '\0');
 	case BELAY__ROLE_GATE:
 	case BELAY__ROLE_PROBER:
 	case BELAY__ROLE_COUNT:
@@ -487,9 +488,13 @@ int belay__crew_start(struct belay__parent *parent, enum belay__role role,
 	struct belay_error *reterr)
 {
 	struct belay__crew_member *member = &parent->crew[role];
-	const char *const argv[] = { "belay-observe", role_arguments[role], NULL };
+	bool exports = role == BELAY__ROLE_EXPORTER;
+	const char *const argv[] = { exports ? "belay-exporter" : "belay-observe",
+		role_arguments[role], NULL };
 	_cleanup_close_ int ours = -EBADF, theirs = -EBADF;
-	struct belay__spawn spawn = { .exec_fd = parent->self_fd, .argv = argv, .fd_count = 1 };
+	struct belay__spawn spawn = { .exec_fd = exports ? parent->exporter_fd : parent->self_fd,
+		.argv = argv,
+		.fd_count = 1 };
 	struct belay__spawn_fd fds[1];
 	struct belay__child child;
 	int ends[2], r;

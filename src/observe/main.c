@@ -51,8 +51,6 @@ int main(int argc, char **argv)
 		return belay__prober_main();
 	if (role != NULL && strcmp(role, "runner") == 0)
 		return belay__runner_main();
-	if (role != NULL && strcmp(role, "exporter") == 0)
-		return belay__exporter_main();
 	if (strcmp(first, "--audit-verify") == 0)
 		return belay__audit_verify_main(argc - 1, argv + 1);
 	for (int i = 1; i < argc; i++) {

@@ -28,9 +28,8 @@ static const struct belay_event beat = {
 	.status = BELAY_OK,
 	.payload = 99,
 };
-static const char beat_line[] = "123\tbeat\t42\t7\tok\t99\n";
 
-#define BEAT_LEN (sizeof(beat_line) - 1)
+#define BEAT_LEN (sizeof("123\tbeat\t42\t7\tok\t99\n") - 1)
 #define PER_FILE ((BYTES_MAX + BEAT_LEN - 1) / BEAT_LEN)
 
 static int open_original(void)

@@ -232,6 +232,7 @@ int belay__parent_main(int argc, char **argv)
 		.brakes_fd = -EBADF,
 		.metrics_tcp_fd = -EBADF,
 		.self_fd = -EBADF,
+		.exporter_fd = -EBADF,
 		.signal_fd = -EBADF,
 		.signal_io = { .fd = -EBADF },
 		.manager = { .fd = -EBADF },

@@ -48,9 +48,10 @@ struct belay__parent {
 	struct belay__bound beats, hello, metrics;
 	int queue_frames;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
-	int state_fd, self_fd;
-	int totals_fd; /* what processes that are gone had counted; outlives the gate */
-	int brakes_fd; /* what holds actions back; outlives the runner */
+	int state_fd;
+	int self_fd, exporter_fd; /* the programs of the roles, as they were at start */
+	int totals_fd;            /* what processes that are gone had counted; outlives the gate */
+	int brakes_fd;            /* what holds actions back; outlives the runner */
 	int metrics_tcp_fd;
 	struct belay__msg_token token; /* has_token */
 	bool has_token;

@@ -340,6 +340,24 @@ uint64_t belay__next_seq(const struct belay__parent *parent)
 	return seq < UINT64_MAX ? seq + 1 : 1;
 }
 
+/* The exporter's program lies beside ours. Without it everything else still works. */
+static void open_exporter(struct belay__parent *parent)
+{
+	static const char name[] = "belay-exporter";
+	char path[4096];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof(name));
+
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	if (len <= 0)
+		return;
+	memcpy(path + len, name, sizeof(name));
+	parent->exporter_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (parent->exporter_fd < 0)
+		belay__log(BELAY__LOG_WARNING, "no metrics are served: cannot open %s: %s", path,
+			strerror(errno));
+}
+
 /* Where metrics are served; all of it is optional, but what was asked for by name must be there. */
 static int open_metrics(struct belay__parent *parent, struct belay_error *reterr)
 {
@@ -398,6 +416,7 @@ int belay__provide(struct belay__parent *parent, struct belay_error *reterr)
 	if (parent->self_fd < 0)
 		return belay__fail(reterr, -errno,
 			"cannot open our own program: %s; is /proc mounted?", strerror(errno));
+	open_exporter(parent);
 	r = open_sockets(parent, reterr);
 	if (r < 0)
 		return r;
@@ -419,4 +438,5 @@ void belay__provisions_done(struct belay__parent *parent)
 	parent->brakes_fd = belay__close(parent->brakes_fd);
 	parent->state_fd = belay__close(parent->state_fd);
 	parent->self_fd = belay__close(parent->self_fd);
+	parent->exporter_fd = belay__close(parent->exporter_fd);
 }

@@ -3,7 +3,7 @@
  * The parent keeps privilege and parses nothing a peer wrote; it binds, opens, starts the others,
  * and replaces them. The gate receives, decodes, tracks and tells. The prober looks into /proc. The
  * runner executes whatever is executed: actions on silences and ends, alerts, the dead man's
- * switch. The exporter serves metrics. All are the same program, executed from the descriptor that the parent opened of itself at
+ * switch. The exporter serves metrics, in a program of its own. All others are the same program, executed from the descriptor that the parent opened of itself at
  * start, so that an upgrade never mixes versions; each finds its channel to the parent at
  * BELAY__ROLE_CHANNEL and ends when that does.
  *
