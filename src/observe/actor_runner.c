@@ -17,20 +17,20 @@ static void tell_acted(struct belay__actor *actor, const struct belay__msg_acted
 }
 
 /* Whether nothing more comes of the silence. */
-static bool is_final(enum belay__acted outcome)
+static bool is_final(const struct belay__msg_acted *acted)
 {
 	static const bool not_yet[BELAY__ACTED_COUNT] = {
 		[BELAY__ACTED_STARTED] = true,
 		[BELAY__ACTED_ADOPTED] = true,
-		[BELAY__ACTED_REPORTED] = true,
-		[BELAY__ACTED_SIGNALLED] = true,
 		[BELAY__ACTED_BACK_OFF] = true,
 		[BELAY__ACTED_LIMIT] = true,
 		[BELAY__ACTED_IN_FLIGHT] = true,
 		[BELAY__ACTED_DEBOUNCED] = true,
 	};
 
-	return !not_yet[outcome];
+	if (acted->outcome == BELAY__ACTED_REPORTED || acted->outcome == BELAY__ACTED_SIGNALLED)
+		return acted->last;
+	return !not_yet[acted->outcome];
 }
 
 /* Nothing is owed any more to the process of ACTED; unless it fell silent again since. */
@@ -59,7 +59,7 @@ static int on_acted(void *data, const void *record, int fd_consume)
 	acted.name[sizeof(acted.name) - 1] = '\0';
 	acted.verdict[sizeof(acted.verdict) - 1] = '\0';
 	acted.text[sizeof(acted.text) - 1] = '\0';
-	if (acted.on == BELAY__ACT_ON_STALL && is_final((enum belay__acted)acted.outcome))
+	if (acted.on == BELAY__ACT_ON_STALL && is_final(&acted))
 		settle(actor, &acted);
 	tell_acted(actor, &acted);
 	return 0;

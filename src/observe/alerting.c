@@ -61,6 +61,8 @@ void belay__alerts_send(struct belay__alerting *alerting)
 
 void belay__alerts_send_again(struct belay__alerting *alerting)
 {
+	for (uint32_t i = 0; i < alerting->sent; i++)
+		kept_at(alerting, i)->alert.again = 1;
 	alerting->sent = 0;
 	belay__alerts_send(alerting);
 }

@@ -20,7 +20,7 @@
 #include "observe/teller.h"
 #include "observe/troubles.h"
 
-#define BELAY__ALERTS_KEPT 256
+#define BELAY__ALERTS_KEPT 1024
 
 struct belay__kept_alert {
 	bool handed_over;

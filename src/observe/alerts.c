@@ -16,6 +16,8 @@
 #include "observe/operator_command.h"
 #include "observe/problems.h"
 
+#define FOLDED_MAX 1024
+
 struct belay__alerts {
 	struct belay__loop *loop;
 	const struct belay__observe_options *options;
@@ -23,6 +25,8 @@ struct belay__alerts {
 
 	struct belay__problems *problems;
 	struct belay__alert_lines waiting;
+	uint64_t folded[FOLDED_MAX]; /* alerts that lines which wait speak for, too */
+	uint32_t folded_count;
 	uint64_t window_ns; /* when the window that is open ends; UINT64_MAX: none is */
 	uint64_t retry_ns;  /* when a call that failed is made again */
 	unsigned failed;    /* calls in a row */
@@ -100,10 +104,28 @@ static void let_go_of_first(const struct belay__alerts *alerts, uint32_t count)
 		let_go(alerts, alerts->waiting.seqs[i]);
 }
 
+/* What a line that waits speaks for is kept as long as that line. */
+static void let_go_later(struct belay__alerts *alerts, uint64_t seq)
+{
+	if (seq == 0 || !anything_waits(alerts) || alerts->folded_count == FOLDED_MAX)
+		let_go(alerts, seq);
+	else
+		alerts->folded[alerts->folded_count++] = seq;
+}
+
+static void let_go_of_folded(struct belay__alerts *alerts)
+{
+	for (uint32_t i = 0; i < alerts->folded_count; i++)
+		let_go(alerts, alerts->folded[i]);
+	alerts->folded_count = 0;
+}
+
 static void call_succeeded(struct belay__alerts *alerts)
 {
 	let_go_of_first(alerts, alerts->batch.count);
 	belay__alert_lines_remove(&alerts->waiting, &alerts->batch);
+	if (!anything_waits(alerts))
+		let_go_of_folded(alerts);
 	for (unsigned kind = 0; kind < BELAY__ALERT_KIND_COUNT; kind++)
 		alerts->handed_over[kind] += alerts->batch.kinds[kind];
 	if (!anything_waits(alerts))
@@ -251,10 +273,13 @@ static void add(struct belay__alerts *alerts, const struct belay__msg_alert *ale
 	struct belay__telling telling;
 
 	if (!belay__problems_note(alerts->problems, alert, now_ns, &telling)) {
-		let_go(alerts, alert->seq);
+		let_go_later(alerts, alert->seq);
 		return;
 	}
 	open_window(alerts, now_ns);
+	/* It has waited before. */
+	if (alert->again)
+		alerts->window_ns = now_ns;
 	if (!belay__alert_lines_add(&alerts->waiting, &telling, alert->line, alert->len))
 		let_go(alerts, alert->seq);
 	plan(alerts);
@@ -354,6 +379,7 @@ static void forget_all(struct belay__alerts *alerts)
 		(void)belay__problems_free(alerts->problems);
 		alerts->problems = empty;
 	}
+	let_go_of_folded(alerts);
 }
 
 void belay__alerts_configured(struct belay__alerts *alerts)

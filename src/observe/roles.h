@@ -184,7 +184,8 @@ struct belay__msg_planned {
 
 /* What people should know: an event, and what it is about. */
 struct belay__msg_alert {
-	uint8_t kind; /* enum belay__alert_kind */
+	uint8_t kind;  /* enum belay__alert_kind */
+	uint8_t again; /* another runner had it, and did not say that it was handed over */
 	uint32_t uid;
 	uint64_t request;            /* not 0: to be tried out at once, and answered by PLANNED */
 	uint64_t seq;                /* of the event; comes back in ALERTED */
@@ -210,6 +211,7 @@ struct belay__msg_acted {
 	uint8_t outcome; /* enum belay__acted (acting.h) */
 	uint8_t on;      /* enum belay__act_on */
 	uint8_t step;    /* of its ladder, from 1 */
+	uint8_t last;    /* no step comes behind it */
 	uint8_t as_root;
 	uint8_t truncated;
 	uint16_t rule;

@@ -353,9 +353,11 @@ static void a_table_of_another_size_is_not_looked_at(void **state)
 
 /* --- alerts --- */
 
-static void send_alert(enum belay__alert_kind kind, uint64_t seq)
+static void send_alert(enum belay__alert_kind kind, const char *name, uint64_t seq, bool again)
 {
-	struct belay__msg_alert alert = { .kind = (uint8_t)kind, .seq = seq, .name = "web" };
+	struct belay__msg_alert alert = { .kind = (uint8_t)kind, .again = again, .seq = seq };
+
+	(void)snprintf(alert.name, sizeof(alert.name), "%s", name);
 
 	(void)strcpy(alert.line, "{\"event\":\"stall\"}");
 	alert.len = (uint32_t)strlen(alert.line);
@@ -371,16 +373,19 @@ static void a_gate_hears_of_its_alerts_and_a_new_one_of_what_is_open(void **stat
 	(void)snprintf(bench.config.options.alert, sizeof(bench.config.options.alert),
 		"sh %s/alert", bench.dir);
 	bench_start();
-	send_alert(BELAY__ALERT_STALL, 5);
-	send_alert(BELAY__ALERT_STALL, 6);
+	send_alert(BELAY__ALERT_STALL, "web", 5, false);
+	/* It has waited before, and the first one does not wait any longer, either. */
+	send_alert(BELAY__ALERT_STALL, "api", 6, true);
+	assert_int_equal(expect_alerted().seq, 5);
 	assert_int_equal(expect_alerted().seq, 6);
+	send_alert(BELAY__ALERT_CRASH, "web", 7, false);
 	bench_new_gate();
 	open = expect_open();
 	assert_int_equal(open.kind, BELAY__ALERT_STALL);
 	assert_string_equal(open.name, "web");
 	/* It is handed over although the runner ends. */
 	bench_stop();
-	while (strstr(contents("told"), "\"alert\":\"stall\"") == NULL)
+	while (strstr(contents("told"), "\"alert\":\"crash\"") == NULL)
 		(void)poll(NULL, 0, 5);
 }
 

@@ -29,6 +29,7 @@ static void init(struct belay__msg_acted *acted, const struct belay__action *act
 {
 	belay__acted_init(acted, &action->act, outcome);
 	acted->step = (uint8_t)(action->step + 1);
+	acted->last = action->step + 1 >= action->ladder.count;
 	acted->as_root = action->subject.as_root;
 	if (action->command != NULL)
 		acted->child_pid = (uint32_t)belay__command_pid(action->command);

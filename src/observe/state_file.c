@@ -187,9 +187,10 @@ static int collect(const struct belay__slot *slots, const struct belay__record *
 /* Why the file's header cannot be believed, or NULL. */
 static const char *distrust(const struct header *header, size_t size)
 {
+	static const struct header reserved = { .capacity = 0 };
 	uint8_t boot_id[16];
 
-	if (size == 0)
+	if (size == 0 || memcmp(header, &reserved, sizeof(reserved)) == 0)
 		return "";
 	if (size < PAGE || memcmp(header->magic, magic, sizeof(magic)) != 0)
 		return "it is no state file";

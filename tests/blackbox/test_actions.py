@@ -36,6 +36,23 @@ def rules(room, *sections, name="c.conf", mode=0o600):
 
 # --- commands ------------------------------------------------------------------------------------------------------
 
+@case("one silence is signalled once, however often the observer is replaced")
+def _(room):
+    room.need_tmpfs()
+    observer = Observer(room, threshold="300ms", on_stall="usr2")
+
+    def deaf():
+        return Worker(observer.socket, 0, preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN))
+    worker = deaf()
+    observer.events.wait("action", pid=worker.pid, outcome="signalled")
+    for _ in range(2):
+        observer.stop()
+        observer.start()
+        observer.events.wait("action", pid=deaf().pid, outcome="signalled")
+    assert len(observer.events.matching("action", pid=worker.pid)) == 1
+    assert not observer.events.matching("observer", what="state-refused")
+
+
 @case("--recovery-exec runs the command about a deadlocked process, and puts its values in")
 def _(room):
     ordinary(room)
