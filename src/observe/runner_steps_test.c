@@ -223,7 +223,9 @@ static void a_command_that_stops_it_keeps_it_from_being_killed(void **state)
 	char ladder[BELAY__ACTION_SIZE];
 	(void)state;
 
-	bench_script("quick", "kill -STOP $1\n");
+	/* A signal is sent before it has its effect. */
+	bench_script("quick",
+		"kill -STOP $1\nuntil grep -q '^State:.T' /proc/$1/status; do :; done\n");
 	(void)snprintf(ladder, sizeof(ladder), "command sh %s/quick {pid}, kill", bench.dir);
 	bench_on_stall(ladder);
 	bench_start();
