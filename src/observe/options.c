@@ -192,7 +192,7 @@ const struct belay__option belay__observe_table[] = {
 	  .help = "the secret of 64 hex digits that a scrape over TCP shows" },
 	{ .name = "recovery-audit-file", .kind = BELAY__OPTION_STRING, OPTION(audit_file), ROOM(belay__observe_options, audit_file), .in_config = true,
 	  .metavar = "PATH", .complete = "file",
-	  .help = "keep an audit log of all actions in this file" },
+	  .help = "keep an audit log of all commands in this file" },
 	{ .name = "recovery-audit-max-bytes", .kind = BELAY__OPTION_COUNT, OPTION(audit_bytes_max), .max = INT64_MAX, .in_config = true,
 	  .metavar = "N",
 	  .help = "rotate the audit log at this size; 0 is never" },

@@ -205,16 +205,23 @@ static void look(struct belay__runner *runner, const struct belay__msg_act *act,
 		sizeof(decision->why));
 }
 
+/* What is against ACT but the brakes. False: nothing is configured for it. */
+static bool prepare(struct belay__runner *runner, const struct belay__msg_act *act,
+	unsigned forgiven, struct belay__doing *ret_doing, struct belay__decision *ret_decision)
+{
+	if (!configured(runner, act, forgiven, ret_doing, ret_decision))
+		return false;
+	if (ret_decision->outcome == BELAY__ACTED_REPORTED)
+		look(runner, act, forgiven, ret_decision);
+	return true;
+}
+
 bool belay__runner_prepare(struct belay__runner *runner, const struct belay__msg_act *act,
 	unsigned forgiven, struct belay__decision *ret_decision)
 {
 	struct belay__doing doing;
 
-	if (!configured(runner, act, forgiven, &doing, ret_decision))
-		return false;
-	if (ret_decision->outcome == BELAY__ACTED_REPORTED)
-		look(runner, act, forgiven, ret_decision);
-	return true;
+	return prepare(runner, act, forgiven, &doing, ret_decision);
 }
 
 bool belay__runner_decide(struct belay__runner *runner, const struct belay__msg_act *act,
@@ -222,10 +229,8 @@ bool belay__runner_decide(struct belay__runner *runner, const struct belay__msg_
 {
 	struct belay__doing doing;
 
-	if (!configured(runner, act, forgiven, &doing, ret_decision))
+	if (!prepare(runner, act, forgiven, &doing, ret_decision))
 		return false;
-	if (ret_decision->outcome == BELAY__ACTED_REPORTED)
-		look(runner, act, forgiven, ret_decision);
 	if (ret_decision->outcome != BELAY__ACTED_REPORTED)
 		return true;
 	if (runner->journal == NULL)
