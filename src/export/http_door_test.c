@@ -333,14 +333,16 @@ static void head_tells_the_length_and_no_more(void **state)
 static void a_body_is_rendered_once_a_second_and_format(void **state)
 {
 	const struct belay__http_counters *counters;
-	uint64_t began_ns;
+	uint64_t began_ns, rendered_ns;
 	char answer[2048];
 	(void)state;
 
 	open_door(0);
 	counters = belay__http_door_counters(stand.door);
 	began_ns = belay__clock_ns(CLOCK_MONOTONIC);
-	for (unsigned i = 0; i < 20; i++)
+	ask(false, GET("/metrics", CLOSE), answer, sizeof(answer));
+	rendered_ns = belay__clock_ns(CLOCK_MONOTONIC); /* at the latest */
+	for (unsigned i = 1; i < 20; i++)
 		ask(false, GET("/metrics", CLOSE), answer, sizeof(answer));
 	ask(false, GET("/metrics", CLOSE "Accept: application/openmetrics-text\r\n"), answer,
 		sizeof(answer));
@@ -352,7 +354,7 @@ static void a_body_is_rendered_once_a_second_and_format(void **state)
 
 	do
 		ask(false, GET("/metrics", CLOSE), answer, sizeof(answer));
-	while (belay__clock_ns(CLOCK_MONOTONIC) - began_ns < BELAY__HTTP_FRESH_NS);
+	while (belay__clock_ns(CLOCK_MONOTONIC) - rendered_ns < BELAY__HTTP_FRESH_NS);
 	ask(false, GET("/metrics", CLOSE), answer, sizeof(answer));
 	/* At most one a second of the one format, and one of the other. */
 	assert_in_range(stand.metrics.renders, 3,
