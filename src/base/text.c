@@ -347,6 +347,17 @@ bool belay__name_valid(const char *name, size_t len)
 	return true;
 }
 
+bool belay__full_name_valid(const char *name, size_t len)
+{
+	const char *slash = memchr(name, '/', len);
+	size_t host_len = slash != NULL ? (size_t)(slash - name) : 0;
+
+	if (slash == NULL)
+		return belay__name_valid(name, len);
+	return len <= BELAY__NAME_MAX && belay__name_valid(name, host_len) &&
+		belay__name_valid(slash + 1, len - host_len - 1);
+}
+
 static unsigned least(unsigned a, unsigned b, unsigned c)
 {
 	unsigned ab = a < b ? a : b;

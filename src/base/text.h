@@ -55,6 +55,9 @@ int belay__parse_bool(const char *string, bool *ret_value);
 
 /* Whether the LEN bytes at NAME are a valid process name: [A-Za-z0-9_][A-Za-z0-9._@#-]{0,63}. */
 bool belay__name_valid(const char *name, size_t len);
+/* Whether they are a name as the observer gives it: a valid one, or, of another host's process, one
+ * behind its host's and a slash; 64 bytes at most. */
+bool belay__full_name_valid(const char *name, size_t len);
 
 /* How many single-character edits lie between A and B, at most MAX + 1: for "unknown key; did you
  * mean ...?". */

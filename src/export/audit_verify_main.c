@@ -181,7 +181,7 @@ int belay__audit_verify_main(int argc, char **argv)
 {
 	struct belay__audit_verdict verdict;
 	struct options options = { 0 };
-	struct belay_error error;
+	struct belay_error error = { .text = "" };
 	int words = belay__options_parse(table, ROWS, &options, argc, argv, NULL, &error);
 
 	if (words < 0) {

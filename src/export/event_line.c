@@ -154,11 +154,23 @@ void belay__event_add_end(const struct belay__json *object, struct belay__text *
 	}
 }
 
+/* What it wrote down when it crashed. */
+static void add_crash(const struct belay__json *event, struct belay__text *text)
+{
+	char crash[256];
+
+	if (!belay__json_member_text(event, "crash", crash, sizeof(crash)))
+		return;
+	belay__text_add(text, ": ");
+	belay__text_add(text, crash);
+}
+
 static void tell_end(const struct belay__json *event, struct belay__text *text)
 {
 	belay__event_add_end(event, text);
 	if (member_is_true(event, "core"))
 		belay__text_add(text, ", core dumped");
+	add_crash(event, text);
 	if (member_is_true(event, "while_down"))
 		belay__text_add(text, " while the observer was down");
 	(void)add_age(event, "; ", "silent_s", " after its last beat", text);

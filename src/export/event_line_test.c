@@ -42,6 +42,9 @@ static void each_event_has_its_sentence(void **state)
 			"worker#3 (pid 123) exited 3; 0.4s after its last beat" },
 		{ "{\"event\":\"end\"," WHO ",\"end\":\"killed\",\"code\":11,\"core\":true}",
 			"worker#3 (pid 123) killed by SIGSEGV (11), core dumped" },
+		{ "{\"event\":\"end\"," WHO
+		  ",\"end\":\"killed\",\"code\":11,\"crash\":\"SIGSEGV at 0x0\"}",
+			"worker#3 (pid 123) killed by SIGSEGV (11): SIGSEGV at 0x0" },
 		{ "{\"event\":\"end\"," WHO ",\"end\":\"unknown\",\"code\":0,\"while_down\":true}",
 			"worker#3 (pid 123) ended, how is unknown while the observer was down" },
 		{ "{\"event\":\"end\"," WHO ",\"end\":\"left\"}", "worker#3 (pid 123) left" },

@@ -6,8 +6,9 @@
 
 #include <belay/error.h>
 
-/* "[IPv6]:65535" and its final NUL. */
-#define BELAY__HTTP_BOUND_SIZE 56
+#include "base/address.h"
+
+#define BELAY__HTTP_BOUND_SIZE BELAY__ADDRESS_SIZE
 
 /* Listens at ADDRESS: "127.0.0.1:9478", "[::1]:9478", numbers only; port 0 lets the system choose;
  * "[::]" means IPv4, too. Without a token (HAS_TOKEN) only loopback addresses are possible. Returns

@@ -6,12 +6,12 @@
 
 #include <belay/error.h>
 
-#define BELAY__HTTP_TOKEN_LEN 32
+#include "base/secret.h"
 
-/* Reads the token of 64 hexadecimal digits (a newline may follow) from PATH: a regular file, no
- * symlink, owned by root or this process's uid, closed to group and others. 0 and RET_TOKEN, which
- * the caller wipes with explicit_bzero(), or a negative errno with a sentence that never holds what
- * was read. */
+#define BELAY__HTTP_TOKEN_LEN BELAY__SECRET_LEN
+
+/* Reads the token in PATH, a secret as secret.h describes it. 0 and RET_TOKEN, which the caller wipes
+ * with explicit_bzero(), or a negative errno with a sentence that never holds what was read. */
 int belay__http_token_read(const char *path, uint8_t ret_token[static BELAY__HTTP_TOKEN_LEN],
 	struct belay_error *reterr);
 

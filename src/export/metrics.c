@@ -303,6 +303,12 @@ static int render_states(struct rendering *r)
 	return 0;
 }
 
+/* The pid; of another host's process behind its host, because pids are not one of a kind there. */
+static inline char *put_pid(char *at, const struct belay__metrics_process *process)
+{
+	return belay__put_u64(belay__put(at, process->name, process->host_len), process->pid);
+}
+
 static int render_processes(struct rendering *r)
 {
 	bool status = r->row->source == BELAY__FROM_PROCESS_STATUS;
@@ -318,7 +324,7 @@ static int render_processes(struct rendering *r)
 		if (at == NULL)
 			return r->text->error;
 		at = put_stem(at, r);
-		at = PUT_LITERAL(belay__put_u64(at, process->pid), "\"} ");
+		at = PUT_LITERAL(put_pid(at, process), "\"} ");
 		at = belay__put_u64(at, status ? process->status : member(process, r->row->at));
 		*at++ = '\n';
 		belay__metrics_text_end(r->text, at);
@@ -339,7 +345,9 @@ static int render_process_info(struct rendering *r)
 		at = belay__put_label_value(at, process->name,
 			strnlen(process->name, BELAY__NAME_MAX));
 		at = belay__put_u64(PUT_LITERAL(at, "\",pid=\""), process->pid);
-		at = belay__put_u64(PUT_LITERAL(at, "\",uid=\""), process->uid);
+		at = PUT_LITERAL(at, "\",uid=\"");
+		if (process->host_len == 0)
+			at = belay__put_u64(at, process->uid);
 		at = PUT_LITERAL(at, "\"} 1\n");
 		belay__metrics_text_end(r->text, at);
 	}

@@ -73,7 +73,8 @@ struct belay__metrics_group {
 
 struct belay__metrics_process {
 	const char *name;  /* borrowed; only belay_process_info tells it */
-	uint32_t pid, uid; /* no pid twice */
+	uint32_t pid, uid; /* no pid of a host twice */
+	uint8_t host_len;  /* so much of the name is its host and a slash; 0: this host's */
 	uint64_t beats, stalls;
 	uint8_t status; /* enum belay_status, or BELAY__METRICS_NO_STATUS: not known yet */
 };

@@ -173,7 +173,7 @@ static void note_names(struct belay__metrics_group *groups, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		groups[i].name_len = (uint8_t)strlen(groups[i].name);
-		groups[i].name_plain = belay__name_valid(groups[i].name, groups[i].name_len);
+		groups[i].name_plain = belay__full_name_valid(groups[i].name, groups[i].name_len);
 		groups[i].name_shared = false;
 		if (i > 0 && strcmp(groups[i - 1].name, groups[i].name) == 0)
 			groups[i - 1].name_shared = groups[i].name_shared = true;

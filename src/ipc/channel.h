@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BELAY__MESSAGE_MAX 8192
+#define BELAY__MESSAGE_MAX 16384
 
 enum belay__message_fd { BELAY__WITHOUT_FD, BELAY__WITH_FD };
 

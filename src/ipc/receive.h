@@ -20,6 +20,7 @@ enum belay__arrival {
 	BELAY__ARRIVED_SHORT,  /* wrong length, shorter or longer */
 	BELAY__ARRIVED_CUT,    /* control data was truncated: identity cannot be trusted */
 	BELAY__ARRIVED_NOBODY, /* the kernel attached no credentials */
+	BELAY__ARRIVED_REMOTE, /* from another host: `host` and `origin` instead of credentials */
 };
 
 struct belay__datagram {
@@ -29,6 +30,8 @@ struct belay__datagram {
 	uid_t uid;
 	uint8_t arrival; /* enum belay__arrival */
 	uint8_t strays;  /* descriptors that went to the closer, 255 at most */
+	uint8_t origin;  /* REMOTE: enum belay__origin_rank */
+	uint16_t host;   /* REMOTE: its number (observe/remote.h) */
 };
 
 struct belay__receiver;
