@@ -59,6 +59,37 @@ struct belay_outcome {
  * registered). The caller ends it with belay_close(). */
 BELAY_API struct belay *belay_open(const char *socket);
 
+/* A new handle for an observer that receives UDP at ADDRESS, "IP:PORT" or "[IP6]:PORT" (no names:
+ * looking one up takes time, memory and a network). The frame is sent as it is: whoever is on the
+ * way can read and forge it (belay/sealed.h). "Sent" means that it left; that nobody listened is
+ * told, if at all, to a later beat, and says nothing against the socket: by itself only a socket
+ * is replaced that is lost, or whose own address this host no longer has. A network that is not
+ * there yet fails beats until it is. There is no door: belay_beat_within() is -ENOTSUP and
+ * belay_close() says no goodbye. NULL with errno set as belay_open() does; EINVAL: no address;
+ * EAFNOSUPPORT: no IPv6. */
+BELAY_API struct belay *belay_open_udp(const char *address);
+
+/* Another way for 32 bytes to reach an observer. No member may block, allocate on `send`, or change
+ * errno when it succeeds. DATA is passed to each. */
+struct belay_transport {
+	void *data;
+	/* Sends the frame. 0, or a negative errno as send(2) has it (belay_classify_send_error()
+	 * says what becomes of it). */
+	int (*send)(void *data, const uint8_t frame[BELAY_FRAME_LEN]);
+	/* Prepares a new connection, then puts it in the place of the old one; on failure the old
+	 * one stays whole. Called when `send` says that the old one is gone ("no observer", "peer
+	 * gone"; or as belay_set_reconnect_after() says), and before the first beat of a forked
+	 * child, which fails when this does. 0 or a negative errno. */
+	int (*reconnect)(void *data);
+	/* Called once, by belay_close(). */
+	void (*close)(void *data);
+};
+
+/* A new handle over TRANSPORT (copied), which is connected. Its `data` belongs to the handle from
+ * now on, and after a failure still to the caller. NULL with errno set: ENOMEM, EINVAL (a
+ * function is NULL), EAGAIN. */
+BELAY_API struct belay *belay_open_with(const struct belay_transport *transport);
+
 /* Sends one beat with STATUS and a PAYLOAD of the caller's choice (a progress counter is a good
  * one). BELAY_STALL is refused (failed, error EINVAL); a NULL handle too (failed, EBADF), so that a
  * program need not check belay_open(). Nonce and timestamp are used up only by a beat that was
@@ -82,7 +113,8 @@ BELAY_API void belay_close(struct belay *belay);
 BELAY_API int belay_reconnect(struct belay *belay);
 
 /* Reconnects once DROPS beats in a row were dropped for whatever reason; 0: never by itself. Also
- * zeroes the count. The default is 1 and only for "no observer" and "peer gone". */
+ * zeroes the count. The default is 1 and only for "no observer" and "peer gone"; over UDP, sealed
+ * or not, it is 0. */
 BELAY_API void belay_set_reconnect_after(struct belay *belay, uint32_t drops);
 
 /* How often the clock ran backwards under this handle, and how often it found itself in a forked

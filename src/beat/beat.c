@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,7 +9,7 @@
 #include "beat/beat_internal.h"
 #include "beat/door.h"
 #include "beat/fork_epoch.h"
-#include "wire/crc32c.h"
+#include "beat/transport.h"
 
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 #define cold                __attribute__((cold, noinline))
@@ -27,106 +26,31 @@ static void count_u64(uint64_t *counter)
 		++*counter;
 }
 
-static bool nobody_listens(int error)
+/* The handle came here with the memory of a parent. The copied descriptor is closed; the parent
+ * keeps its own. Whoever has paths looks for an observer with its first beat; elsewhere nothing is
+ * sent before there is a connection of its own. */
+static cold int start_anew_in_child(struct belay *belay, uint64_t now_ns)
 {
-	return error == ENOENT || error == ECONNREFUSED;
-}
+	int r = 0;
 
-/* Replaces the connection by one to the first path that accepts it; on failure the old one stays.
- * Of several reasons the one is kept that says more than that nobody is there. */
-static int connect_anew(struct belay *belay, uint64_t now_ns)
-{
-	struct belay__connection connection = BELAY__NO_CONNECTION;
-	int error = ENOENT;
-
-	for (size_t i = 0; i < belay->paths.count; i++) {
-		int r = belay__connection_open(belay->paths.path[i], &connection);
-
-		if (r == 0) {
-			belay__connection_close(&belay->connection);
-			belay->connection = connection;
-			belay->in_use = i;
-			belay->checked_ns = now_ns;
-			belay->must_connect = false;
-			return 0;
-		}
-		if (i == 0 || nobody_listens(error))
-			error = -r;
+	belay->drops = 0;
+	if (belay->way == BELAY__WAY_UNIX) {
+		belay__connection_close(&belay->connection);
+		belay->absent_error = ENOTCONN;
+		belay->must_connect = true;
+	} else {
+		r = belay__connect_anew(belay, now_ns);
 	}
-	if (belay->connection.fd < 0)
-		belay->absent_error = error;
-	return -error;
-}
-
-static int set_paths(struct belay__socket_candidates *paths, const char *socket)
-{
-	if (socket == NULL) {
-		belay__socket_candidates(paths);
-		/* Only $BELAY_SOCKET can rule all of them out. */
-		return paths->count > 0 ? 0 : -EINVAL;
-	}
-	if (socket[0] == '\0')
-		return -EINVAL;
-	if (strlen(socket) >= BELAY__SOCKET_PATH_SIZE)
-		return -ENAMETOOLONG;
-
-	paths->count = 1;
-	(void)stpcpy(paths->path[0], socket);
-	return 0;
-}
-
-static int set_up(struct belay *belay, const char *socket)
-{
-	int r;
-
-	belay->connection = BELAY__NO_CONNECTION;
-	belay->reconnect_after = 1;
-	r = set_paths(&belay->paths, socket);
-	if (r == 0)
-		r = belay__fork_epoch_init();
 	if (r < 0)
 		return r;
 
-	/* The CPU is asked here what it can do, not by the first beat. */
-	(void)belay__crc32c_has_hardware();
-	belay->epoch = belay__fork_epoch();
-	belay->pid = (uint32_t)getpid();
-	belay->start_ns = belay__clock_ns(CLOCK_MONOTONIC);
-	r = connect_anew(belay, belay->start_ns);
-	return r == -EMFILE || r == -ENFILE || r == -ENOMEM ? r : 0;
-}
-
-struct belay *belay_open(const char *socket)
-{
-	struct belay *belay = calloc(1, sizeof(*belay));
-	int r;
-
-	if (belay == NULL)
-		return NULL;
-	r = set_up(belay, socket);
-	if (r < 0) {
-		free(belay);
-		errno = -r;
-		return NULL;
-	}
-	return belay;
-}
-
-/* The handle came here with the memory of a parent. The copied descriptor is closed; the parent
- * keeps its own. */
-static cold void start_anew_in_child(struct belay *belay, uint64_t now_ns)
-{
-	belay__connection_close(&belay->connection);
-	belay->absent_error = ENOTCONN;
-	belay->must_connect = true;
 	belay->reconnect_not_before_ns = 0;
-	belay->drops = 0;
-
 	belay->epoch = belay__fork_epoch();
 	belay->pid = (uint32_t)getpid();
 	belay->nonce = belay->timestamp_ns = 0;
 	belay->start_ns = now_ns;
 	count_u64(&belay->fork_recoveries);
+	return 0;
 }
 
 /* Whose number it is now is not known, so it is forgotten and not closed. */
@@ -138,16 +62,32 @@ static cold void forget_connection(struct belay *belay)
 }
 
 /* Makes sure, before anything is sent, whose process and whose descriptor this is. */
-static inline void settle(struct belay *belay, uint64_t now_ns)
+static inline int settle(struct belay *belay, uint64_t now_ns)
 {
-	if (unlikely(!belay__fork_epoch_is(belay->epoch)))
-		start_anew_in_child(belay, now_ns);
+	if (unlikely(!belay__fork_epoch_is(belay->epoch))) {
+		int r = start_anew_in_child(belay, now_ns);
+
+		if (r < 0)
+			return r;
+	}
 	if (unlikely(now_ns - belay->checked_ns >= BELAY__CHECK_EVERY_NS) &&
 		belay->connection.fd >= 0) {
 		if (!belay__connection_is_ours(&belay->connection))
 			forget_connection(belay);
 		belay->checked_ns = now_ns;
 	}
+	return 0;
+}
+
+/* There is no descriptor: it goes another way, or nowhere. */
+static __attribute__((noinline)) struct belay_outcome transmit_elsewhere(const struct belay *belay,
+	const uint8_t bytes[static BELAY_FRAME_LEN])
+{
+	int r = -belay->absent_error;
+
+	if (belay->way == BELAY__WAY_CUSTOM)
+		r = belay->transport.send(belay->transport.data, bytes);
+	return r < 0 ? belay_classify_send_error(-r) : (struct belay_outcome){ .sent = BELAY_SENT };
 }
 
 static inline struct belay_outcome transmit(const struct belay *belay,
@@ -155,13 +95,19 @@ static inline struct belay_outcome transmit(const struct belay *belay,
 {
 	ssize_t n;
 
-	if (belay->connection.fd < 0)
-		return belay_classify_send_error(belay->absent_error);
+	if (unlikely(belay->connection.fd < 0))
+		return transmit_elsewhere(belay, bytes);
 	do
 		n = send(belay->connection.fd, bytes, BELAY_FRAME_LEN, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (unlikely(n < 0 && errno == EINTR));
 	return n < 0 ? belay_classify_send_error(errno)
 		     : (struct belay_outcome){ .sent = BELAY_SENT };
+}
+
+/* Whether there is nothing that could send. */
+static bool is_absent(const struct belay *belay)
+{
+	return belay->connection.fd < 0 && belay->way != BELAY__WAY_CUSTOM;
 }
 
 static bool wants_to_reconnect(const struct belay *belay, struct belay_outcome outcome)
@@ -170,8 +116,26 @@ static bool wants_to_reconnect(const struct belay *belay, struct belay_outcome o
 		return true;
 	if (belay->reconnect_after == 0 || belay->drops < belay->reconnect_after)
 		return false;
-	return belay->on_any_drop || belay->connection.fd < 0 ||
-		outcome.reason == BELAY_DROP_NO_OBSERVER || outcome.reason == BELAY_DROP_PEER_GONE;
+	return belay->on_any_drop || is_absent(belay) || outcome.reason == BELAY_DROP_NO_OBSERVER ||
+		outcome.reason == BELAY_DROP_PEER_GONE;
+}
+
+/* A beat failed with ERROR: whether that can be because the connection is no longer what it was.
+ * Then there has to be another one. */
+static bool is_lost(struct belay *belay, int error)
+{
+	if (belay->connection.fd < 0)
+		return is_absent(belay);
+	if (!belay__connection_is_ours(&belay->connection)) {
+		forget_connection(belay);
+		return true;
+	}
+	/* A UDP socket keeps the address of its own end, which this host may have lost. */
+	if (belay->way == BELAY__WAY_UDP && (error == EINVAL || error == EADDRNOTAVAIL)) {
+		belay->must_connect = true;
+		return true;
+	}
+	return false;
 }
 
 /* BYTES were not sent, with OUTCOME. Reconnects when it is time for that and sends them once
@@ -179,23 +143,20 @@ static bool wants_to_reconnect(const struct belay *belay, struct belay_outcome o
 static cold struct belay_outcome try_again(struct belay *belay, uint64_t now_ns,
 	const uint8_t bytes[static BELAY_FRAME_LEN], struct belay_outcome outcome)
 {
-	if (outcome.sent == BELAY_FAILED && belay->connection.fd >= 0) {
-		if (belay__connection_is_ours(&belay->connection)) {
-			belay->drops = 0;
-			return outcome;
-		}
-		forget_connection(belay);
+	if (outcome.sent == BELAY_FAILED && !is_lost(belay, outcome.error)) {
+		belay->drops = 0;
+		return outcome;
 	}
 
 	count_u32(&belay->drops);
 	if (wants_to_reconnect(belay, outcome) && now_ns >= belay->reconnect_not_before_ns) {
 		belay->reconnect_not_before_ns = now_ns + BELAY__RECONNECT_EVERY_NS;
-		if (connect_anew(belay, now_ns) == 0) {
+		if (belay__connect_anew(belay, now_ns) == 0) {
 			belay->drops = 0;
 			return transmit(belay, bytes);
 		}
 	}
-	return belay->connection.fd < 0 ? transmit(belay, bytes) : outcome;
+	return is_absent(belay) ? transmit(belay, bytes) : outcome;
 }
 
 /* The next beat. Its nonce and timestamp are used up only when it was sent. */
@@ -232,7 +193,11 @@ struct belay_outcome belay_beat(struct belay *belay, enum belay_status status, u
 	}
 
 	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
-	settle(belay, now_ns);
+	int r = settle(belay, now_ns);
+	if (unlikely(r < 0)) {
+		errno = saved;
+		return (struct belay_outcome){ .sent = BELAY_FAILED, .error = -r };
+	}
 	const struct belay_frame frame = compose(belay, now_ns, status, payload);
 	belay_frame_encode(&frame, bytes);
 
@@ -254,16 +219,18 @@ int belay_beat_within(struct belay *belay, uint64_t within_ms)
 {
 	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
 
+	int r;
+
 	if (belay == NULL)
 		return -EBADF;
+	if (belay->way != BELAY__WAY_UNIX)
+		return -ENOTSUP;
 
-	settle(belay, now_ns);
-	if (belay->connection.fd < 0) {
-		int r = connect_anew(belay, now_ns);
-
-		if (r < 0)
-			return r;
-	}
+	r = settle(belay, now_ns);
+	if (r >= 0 && belay->connection.fd < 0)
+		r = belay__connect_anew(belay, now_ns);
+	if (r < 0)
+		return r;
 	return belay__door_within(belay->paths.path[belay->in_use], belay->nonce, within_ms);
 }
 
@@ -275,9 +242,12 @@ void belay_close(struct belay *belay)
 		return;
 	/* Whoever never beat is not known to the observer, and a child must not speak for its
 	 * parent. */
-	if (belay->nonce != 0 && belay->connection.fd >= 0 && belay__fork_epoch_is(belay->epoch))
+	if (belay->way == BELAY__WAY_UNIX && belay->nonce != 0 && belay->connection.fd >= 0 &&
+		belay__fork_epoch_is(belay->epoch))
 		(void)belay__door_goodbye(belay->paths.path[belay->in_use], belay->nonce);
 
+	if (belay->way == BELAY__WAY_CUSTOM)
+		belay->transport.close(belay->transport.data);
 	belay__connection_close(&belay->connection);
 	free(belay);
 	errno = saved;
@@ -290,7 +260,7 @@ int belay_reconnect(struct belay *belay)
 	if (belay == NULL)
 		return -EBADF;
 
-	r = connect_anew(belay, belay__clock_ns(CLOCK_MONOTONIC));
+	r = belay__connect_anew(belay, belay__clock_ns(CLOCK_MONOTONIC));
 	if (r < 0)
 		return r;
 

@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <belay/beat.h>
+
+#include "base/address.h"
 #include "beat/connection.h"
 #include "ipc/socket_path.h"
 
@@ -12,6 +15,12 @@
  * a reconnect is not tried again. */
 #define BELAY__CHECK_EVERY_NS     UINT64_C(1000000000)
 #define BELAY__RECONNECT_EVERY_NS UINT64_C(100000000)
+
+enum belay__way {
+	BELAY__WAY_UNIX,   /* to one of `paths` */
+	BELAY__WAY_UDP,    /* to `address` */
+	BELAY__WAY_CUSTOM, /* through `transport`; there is never a descriptor here */
+};
 
 /* What every beat touches comes first. All times are CLOCK_MONOTONIC. */
 struct belay {
@@ -21,6 +30,8 @@ struct belay {
 	uint64_t nonce, timestamp_ns; /* of the last beat that was sent */
 	uint64_t start_ns;
 	uint64_t checked_ns; /* when the descriptor was known to be the connection */
+	enum belay__way way;
+	struct belay_transport transport;
 
 	uint64_t reconnect_not_before_ns;
 	uint32_t drops; /* in a row */
@@ -32,4 +43,6 @@ struct belay {
 
 	size_t in_use; /* index of the path that the connection leads to */
 	struct belay__socket_candidates paths;
+	union belay__address address;
+	socklen_t address_len;
 };

@@ -11,9 +11,9 @@
 #include "base/fd.h"
 
 /* Never 0, 1 or 2: where those are closed, the program's next printf() would go to the observer. */
-static int make_socket(void)
+static int make_socket(int family)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int higher;
 
 	if (fd < 0)
@@ -25,21 +25,15 @@ static int make_socket(void)
 	return higher < 0 ? -errno : higher;
 }
 
-int belay__connection_open(const char *path, struct belay__connection *ret)
+int belay__connection_open_to(const struct sockaddr *address, socklen_t len,
+	struct belay__connection *ret)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	size_t len = strlen(path);
+	_cleanup_close_ int fd = make_socket(address->sa_family);
 	struct stat status;
 
-	if (len >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, len + 1);
-
-	_cleanup_close_ int fd = make_socket();
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &status) < 0 ||
-		connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+	if (fstat(fd, &status) < 0 || connect(fd, address, len) < 0)
 		return -errno;
 
 	*ret = (struct belay__connection){
@@ -48,6 +42,23 @@ int belay__connection_open(const char *path, struct belay__connection *ret)
 		.fd = TAKE_FD(fd),
 	};
 	return 0;
+}
+
+int belay__connection_open(const char *path, struct belay__connection *ret)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t len = strlen(path);
+
+	if (len >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, len + 1);
+	return belay__connection_open_to((const struct sockaddr *)&address, sizeof(address), ret);
+}
+
+bool belay__connection_may_come(int r)
+{
+	return r == 0 || r == -ENETUNREACH || r == -EHOSTUNREACH || r == -ENETDOWN ||
+		r == -EADDRNOTAVAIL;
 }
 
 bool belay__connection_is_ours(const struct belay__connection *connection)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 struct belay__connection {
@@ -23,6 +24,15 @@ struct belay__connection {
  * untouched: -ENOENT and -ECONNREFUSED when nobody listens, -EMFILE and -ENFILE, -ENAMETOOLONG, or
  * connect(2)'s. */
 int belay__connection_open(const char *path, struct belay__connection *ret);
+
+/* The same to ADDRESS, LEN bytes of any family. Over UDP connecting asks nobody: -ENETUNREACH,
+ * -EADDRNOTAVAIL and their like mean that this host has no way there now. */
+int belay__connection_open_to(const struct sockaddr *address, socklen_t len,
+	struct belay__connection *ret);
+
+/* Whether it is worth trying again what belay__connection_open_to() returned R for: 0, or the
+ * network is not what it may be later. */
+bool belay__connection_may_come(int r);
 
 /* Whether the descriptor is still the socket that was made. One system call; false without a
  * connection. */

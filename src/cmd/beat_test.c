@@ -1,10 +1,16 @@
 #include <errno.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+#include <belay/vlp.h>
 
 #include "base/clock.h"
 #include "cmd/cmd.h"
@@ -117,6 +123,10 @@ static void what_cannot_be_beaten_is_a_matter_of_usage(void **state)
 		{ "beat", "--progress", "4294967296" },
 		{ "beat", "--of", "1" },
 		{ "beat", "--of", "4194305" },
+		{ "beat", "--udp", "localhost:7000" },
+		{ "beat", "--udp=" },
+		{ "beat", "--udp=127.0.0.1:7000", "name" },
+		{ "beat", "--udp=127.0.0.1:7000", "--socket=/s" },
 		{ "beat", "12345678901234567890123456789012345678901234567890123456789012345" },
 	};
 	(void)state;
@@ -145,6 +155,64 @@ static void an_answer_of_another_kind_is_a_matter_of_protocol(void **state)
 	assert_int_equal(run.exit, 76);
 }
 
+/* A socket at a free port of this host; its address as text. */
+static int listen_udp(char *text, size_t size)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&in, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	(void)snprintf(text, size, "127.0.0.1:%u", (unsigned)ntohs(in.sin_port));
+	return fd;
+}
+
+static struct belay_frame take_frame(int fd)
+{
+	uint8_t bytes[BELAY_FRAME_LEN + 1];
+	struct belay_frame frame = { 0 };
+
+	assert_int_equal(recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT), BELAY_FRAME_LEN);
+	assert_true(belay_frame_decode(bytes, &frame, NULL));
+	return frame;
+}
+
+static void over_udp_a_beat_is_a_frame_whose_nonce_goes_up(void **state)
+{
+	char address[64];
+	int fd = listen_udp(address, sizeof(address));
+	struct belay_frame first, second;
+	(void)state;
+
+	beat(0, "", WORDS("beat", "--udp", address));
+	assert_int_equal(run.exit, 0);
+	assert_int_equal(run.requests, 0);
+	assert_string_equal(run.err, "");
+	first = take_frame(fd);
+	assert_int_equal(first.pid, getpid());
+	assert_int_equal(first.status, BELAY_OK);
+
+	beat(0, "",
+		WORDS("beat", "--udp", address, "--of", "4711", "--status", "degraded",
+			"--progress", "7"));
+	assert_int_equal(run.exit, 0);
+	second = take_frame(fd);
+	assert_int_equal(second.pid, 4711);
+	assert_int_equal(second.status, BELAY_DEGRADED);
+	assert_int_equal(second.payload, 7);
+	assert_true(second.nonce > first.nonce);
+	assert_true(second.timestamp_ns >= first.timestamp_ns);
+	assert_int_equal(close(fd), 0);
+
+	beat(0, "", WORDS("beat", "--udp", address));
+	assert_int_equal(run.exit, 0);
+	assert_non_null(strstr(run.err, "nobody listens at 127.0.0.1:"));
+	beat(0, "", WORDS("beat", "--udp", address, "--strict"));
+	assert_int_equal(run.exit, 69);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -167,6 +235,7 @@ int main(void)
 		cmocka_unit_test(nobody_there_fails_only_who_is_strict),
 		cmocka_unit_test(silence_holds_a_script_up_no_longer_than_200_ms),
 		cmocka_unit_test(what_cannot_be_beaten_is_a_matter_of_usage),
+		cmocka_unit_test(over_udp_a_beat_is_a_frame_whose_nonce_goes_up),
 		cmocka_unit_test(an_answer_of_another_kind_is_a_matter_of_protocol),
 	};
 

@@ -16,6 +16,7 @@ const struct belay__command *const belay__commands[] = {
 	&belay__command_doctor,
 	&belay__command_events,
 	&belay__command_help_,
+	&belay__command_key,
 	&belay__command_metrics,
 	&belay__command_observe,
 	&belay__command_pause,

@@ -76,10 +76,10 @@ static void what_is_no_command_is_told_with_the_nearest(void **state)
 	assert_int_equal(run.exit, 2);
 	assert_string_equal(run.err,
 		"belay: there is no command 'statsu'; did you mean: belay status\n");
-	test_run(&run, &door, NULL, WORDS("fly"));
+	test_run(&run, &door, NULL, WORDS("somersault"));
 	assert_int_equal(run.exit, 2);
 	assert_string_equal(run.err,
-		"belay: there is no command 'fly'; all there are: belay help\n");
+		"belay: there is no command 'somersault'; all there are: belay help\n");
 	test_run(&run, &door, NULL, WORDS("help", "fly"));
 	assert_int_equal(run.exit, 2);
 	test_run(&run, &door, NULL, WORDS("config"));

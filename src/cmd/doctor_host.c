@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +85,18 @@ static bool tells_exits(void)
 		(info.mask & BELAY__PIDFD_INFO_EXIT) != 0 && WEXITSTATUS(info.exit_code) == 7;
 }
 
+static bool has_seccomp(void)
+{
+	unsigned kill = SECCOMP_RET_KILL_PROCESS;
+
+	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &kill) == 0;
+}
+
+static bool has_landlock(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1;
+}
+
 /* clang-format off */
 static const struct {
 	bool (*has)(void);
@@ -92,6 +106,8 @@ static const struct {
 	{ has_pidfd,      true,  "pidfd_open",          "5.3",  "ends are not seen" },
 	{ has_passpidfd,  false, "SO_PASSPIDFD",        "6.5",  "askers at the door are named by pid alone" },
 	{ has_passrights, false, "SO_PASSRIGHTS",       "6.16", "unwanted descriptors are closed by a thread" },
+	{ has_seccomp,    false, "seccomp",             "4.14", "a role that is taken over can make any system call" },
+	{ has_landlock,   false, "Landlock",            "5.13", "a role that is taken over can open what its user can" },
 	{ tells_exits,    false, "PIDFD_GET_INFO exit", "6.15", "how other users' processes ended is often unknown" },
 };
 /* clang-format on */

@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -259,4 +260,37 @@ void belay__check_events(struct belay__patient *patient, struct belay__findings 
 			(unsigned long long)(disk.f_bavail * disk.f_frsize >> 10));
 	else
 		belay__found(findings, BELAY__LEVEL_OK, "", "kept in %s", path);
+}
+
+void belay__check_network(struct belay__patient *patient, struct belay__findings *findings)
+{
+	char text[BELAY__ADDRESS_SIZE] = "";
+	union belay__address address;
+	struct belay__json udp, value;
+	uint64_t keys = 0;
+	bool vouched = false;
+
+	if (!patient->there || belay__json_member(&patient->self.object, "udp", &udp) < 0 ||
+		belay__json_member(&udp, "address", &value) < 0 ||
+		belay__json_get_string(&value, text, sizeof(text)) < 0) {
+		belay__found(findings, BELAY__LEVEL_OK, "", "no beats of other hosts are received");
+		return;
+	}
+	if (belay__json_member(&udp, "keys", &value) == 0)
+		(void)belay__json_get_u64(&value, &keys);
+	if (belay__json_member(&udp, "vouched", &value) == 0)
+		(void)belay__json_get_bool(&value, &vouched);
+	if (keys > 0)
+		belay__found(findings, BELAY__LEVEL_OK, "", "sealed beats at %s, %llu key%s", text,
+			(unsigned long long)keys, keys == 1 ? "" : "s");
+	else if (belay__address_parse(text, &address) == 0 && belay__address_is_loopback(&address))
+		belay__found(findings, BELAY__LEVEL_WARN, "belay key new FILE, and --key-file FILE",
+			"every user of this host can forge beats at %s", text);
+	else
+		belay__found(findings, BELAY__LEVEL_WARN, "belay key new FILE, and --key-file FILE",
+			"anybody who reaches %s can forge beats there", text);
+	if (keys == 0 && vouched)
+		belay__found(findings, BELAY__LEVEL_WARN,
+			"leave out --plaintext-udp-i-accept-recovery-on-unauthenticated-transport",
+			"forged beats at %s can lead to commands", text);
 }
