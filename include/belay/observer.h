@@ -122,6 +122,7 @@ struct belay_event {
 	bool status_changed; /* BEAT: another status than the beat before */
 	bool core_dumped;    /* END killed */
 	bool while_down;     /* END: found after a restart of the observer */
+	const char *crash;   /* END: what its crash note says (belay-crash(7)); else "" */
 };
 
 /* One row per counter: name as in metrics without the prefix, label, help. */

@@ -5,11 +5,13 @@
 
 #include "base/fd.h"
 #include "base/missing.h"
+#include "identity/aide.h"
 #include "identity/proc_file.h"
 
 int belay__read_exit_status(pid_t pid, uint64_t start_ticks, int *ret_wait_status)
 {
 	_cleanup_close_ int procfd = -EBADF;
+	struct belay__aide_facts facts;
 	struct belay__stat stat;
 	int r = belay__read_stat(pid, &stat);
 
@@ -25,8 +27,11 @@ int belay__read_exit_status(pid_t pid, uint64_t start_ticks, int *ret_wait_statu
 		procfd = belay__proc_open_stat(pid, start_ticks, &stat);
 		if (procfd < 0)
 			return procfd;
-		if (!belay__proc_permitted(procfd))
-			return -EACCES;
+		if (!belay__proc_permitted(procfd)) {
+			if (!belay__aide_ask(pid, start_ticks, BELAY__AIDE_EXIT, &facts))
+				return -EACCES;
+			stat.exit_status = facts.exit_status;
+		}
 	}
 	*ret_wait_status = stat.exit_status;
 	return 0;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "identity/aide.h"
 #include "identity/proc_file.h"
 #include "identity/proc_text.h"
 
@@ -138,25 +139,34 @@ int belay__name_of_cgroup(const char *path, size_t len, char name[static BELAY__
 	return 0;
 }
 
-static void read_env(int procfd, char name[static BELAY__NAME_MAX + 1])
+static bool forbidden(int error)
+{
+	return error == EACCES || error == EPERM;
+}
+
+/* False: it may not be read. */
+static bool read_env(int procfd, char name[static BELAY__NAME_MAX + 1])
 {
 	_cleanup_close_ int fd = belay__proc_open_file(procfd, "environ");
 	struct belay__environ_scan scan = { 0 };
 	char chunk[4096];
 
-	for (size_t seen = 0; fd >= 0 && seen < BELAY__ENVIRON_MAX;) {
+	if (fd < 0)
+		return !forbidden(-fd);
+	for (size_t seen = 0; seen < BELAY__ENVIRON_MAX;) {
 		ssize_t n = read(fd, chunk, sizeof(chunk));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return;
+			return n == 0 || !forbidden(errno);
 		seen += (size_t)n;
 		if (belay__environ_scan(&scan, chunk, (size_t)n) == 1) {
 			memcpy(name, scan.value, scan.len + 1);
-			return;
+			return true;
 		}
 	}
+	return true;
 }
 
 /* How much a hierarchy's word counts: version 2 and systemd's own are where units are made. */
@@ -190,6 +200,7 @@ static void read_unit(int procfd, char name[static BELAY__NAME_MAX + 1])
 void belay__read_names(pid_t pid, bool with_environment, struct belay__names *ret_names)
 {
 	_cleanup_close_ int procfd = belay__proc_open(pid);
+	struct belay__aide_facts facts;
 	struct belay__stat stat;
 	ssize_t n;
 
@@ -201,9 +212,14 @@ void belay__read_names(pid_t pid, bool with_environment, struct belay__names *re
 		belay__make_name(stat.comm, strlen(stat.comm), ret_names->comm,
 			sizeof(ret_names->comm));
 	n = readlinkat(procfd, "exe", ret_names->exe, sizeof(ret_names->exe));
+	if (n < 0 && forbidden(errno) && belay__aide_ask(pid, 0, BELAY__AIDE_EXE, &facts)) {
+		memcpy(ret_names->exe, facts.exe, sizeof(ret_names->exe));
+		n = (ssize_t)strlen(facts.exe);
+	}
 	/* Half a path could be somebody else's: too long is not known. */
 	ret_names->exe[n > 0 && (size_t)n < sizeof(ret_names->exe) ? n : 0] = '\0';
 	read_unit(procfd, ret_names->unit);
-	if (with_environment)
-		read_env(procfd, ret_names->env);
+	if (with_environment && !read_env(procfd, ret_names->env) &&
+		belay__aide_ask(pid, 0, BELAY__AIDE_ENV, &facts))
+		memcpy(ret_names->env, facts.env, sizeof(ret_names->env));
 }

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "identity/aide.h"
 #include "identity/proc_file.h"
 #include "identity/proc_text.h"
 
@@ -21,7 +22,12 @@ int belay__read_pid_namespace(pid_t pid, uint64_t *ret_inode)
 {
 	char link[64];
 	ssize_t n = belay__proc_readlink(pid, "ns/pid", link, sizeof(link));
+	struct belay__aide_facts facts;
 
+	if (n == -EACCES && belay__aide_ask(pid, 0, BELAY__AIDE_PID_NS, &facts)) {
+		*ret_inode = facts.pid_ns;
+		return 0;
+	}
 	return n < 0 ? (int)n : belay__parse_namespace(link, (size_t)n, ret_inode);
 }
 

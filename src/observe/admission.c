@@ -24,16 +24,21 @@ static const enum belay__counter decode_counter[BELAY_DECODE_CLASSES] = {
 
 /* What was refused pays for the work it made, too: a flood of garbage cannot cost more than a flood
  * of beats. */
-static void pay(struct belay_observer *observer)
+static void pay(struct belay_observer *observer, const struct belay__datagram *datagram)
 {
-	(void)belay__bucket_take(&observer->bucket, observer->now_ns);
+	struct belay__bucket *bucket = datagram->arrival == BELAY__ARRIVED_REMOTE
+		? &observer->far_bucket
+		: &observer->bucket;
+
+	(void)belay__bucket_take(bucket, observer->now_ns);
 }
 
-static struct belay_event *refuse(struct belay_observer *observer, enum belay_event_kind kind,
+static struct belay_event *refuse(struct belay_observer *observer,
+	const struct belay__datagram *datagram, enum belay_event_kind kind,
 	enum belay__counter counter)
 {
 	observer->counts[counter]++;
-	pay(observer);
+	pay(observer, datagram);
 	return belay__event_start(observer, kind);
 }
 
@@ -43,16 +48,17 @@ static bool refuse_datagram(struct belay_observer *observer, const struct belay_
 	switch ((enum belay__arrival)datagram->arrival) {
 	case BELAY__ARRIVED_SHORT:
 		observer->counts[BELAY__COUNT_TRUNCATED]++;
-		pay(observer);
+		pay(observer, datagram);
 		return false;
 	case BELAY__ARRIVED_CUT:
-		refuse(observer, BELAY_EVENT_CTRL_TRUNCATED, BELAY__COUNT_CTRL_TRUNCATED)->code =
-			-EBADMSG;
+		refuse(observer, datagram, BELAY_EVENT_CTRL_TRUNCATED, BELAY__COUNT_CTRL_TRUNCATED)
+			->code = -EBADMSG;
 		return true;
 	case BELAY__ARRIVED_NOBODY:
-		refuse(observer, BELAY_EVENT_IO, BELAY__COUNT_IO_ERRORS)->code = -ENODATA;
+		refuse(observer, datagram, BELAY_EVENT_IO, BELAY__COUNT_IO_ERRORS)->code = -ENODATA;
 		return true;
 	case BELAY__ARRIVED:
+	case BELAY__ARRIVED_REMOTE:
 		break;
 	}
 	return false;
@@ -60,7 +66,8 @@ static bool refuse_datagram(struct belay_observer *observer, const struct belay_
 
 static bool refuse_foreign(struct belay_observer *observer, const struct belay__datagram *datagram)
 {
-	struct belay_event *event = refuse(observer, BELAY_EVENT_IO, BELAY__COUNT_FOREIGN_UID);
+	struct belay_event *event = refuse(observer, datagram, BELAY_EVENT_IO,
+		BELAY__COUNT_FOREIGN_UID);
 
 	event->code = -EPERM;
 	event->pid = (uint32_t)datagram->pid;
@@ -71,7 +78,7 @@ static bool refuse_foreign(struct belay_observer *observer, const struct belay__
 static bool refuse_decode(struct belay_observer *observer, const struct belay__datagram *datagram,
 	const struct belay_decode_error *error)
 {
-	struct belay_event *event = refuse(observer, BELAY_EVENT_DECODE,
+	struct belay_event *event = refuse(observer, datagram, BELAY_EVENT_DECODE,
 		decode_counter[error->class_]);
 
 	event->decode = *error;
@@ -85,7 +92,7 @@ static bool refuse_claim(struct belay_observer *observer, const struct belay__da
 {
 	enum belay__counter why = datagram->pid == 0 ? BELAY__COUNT_PID_UNATTESTED
 						     : BELAY__COUNT_AUTH_FAILURES;
-	struct belay_event *event = refuse(observer, BELAY_EVENT_AUTH_FAILURE, why);
+	struct belay_event *event = refuse(observer, datagram, BELAY_EVENT_AUTH_FAILURE, why);
 
 	event->pid = frame->pid;
 	event->uid = datagram->uid;
@@ -152,8 +159,8 @@ static bool within_rate(struct belay_observer *observer, const struct belay__slo
 	return is_last_word(slot, frame) || belay__may_complete(observer, slot);
 }
 
-static bool admit_by_rates(struct belay_observer *observer, uint32_t pid,
-	const struct belay_frame *frame)
+static bool admit_by_rates(struct belay_observer *observer, struct belay__bucket *bucket,
+	uint32_t pid, const struct belay_frame *frame)
 {
 	uint32_t slot = belay__table_find(&observer->table, pid);
 	bool last_word = false;
@@ -167,11 +174,31 @@ static bool admit_by_rates(struct belay_observer *observer, uint32_t pid,
 		}
 		last_word = is_last_word(known, frame);
 	}
-	if (!last_word && !belay__bucket_take(&observer->bucket, observer->now_ns)) {
+	if (!last_word && !belay__bucket_take(bucket, observer->now_ns)) {
 		observer->counts[BELAY__COUNT_RATE_LIMITED_GLOBAL]++;
 		return false;
 	}
 	return true;
+}
+
+/* What came over a network: who sealed it vouches for the number of its host, the operator at most for
+ * the rest. Its pid is one of another kernel, with a pid_max of its own. */
+static bool admit_remote(struct belay_observer *observer, const struct belay__datagram *datagram)
+{
+	struct belay_frame frame;
+	struct belay_decode_error error;
+	uint32_t key;
+
+	if (!belay_frame_decode(datagram->bytes, &frame, &error))
+		return refuse_decode(observer, datagram, &error);
+	if (frame.pid >= BELAY__PID_LIMIT) {
+		observer->counts[BELAY__COUNT_PID_ABOVE_MAX]++;
+		pay(observer, datagram);
+		return false;
+	}
+	key = belay__process_key(datagram->host, frame.pid);
+	return admit_by_rates(observer, &observer->far_bucket, key, &frame) &&
+		belay__accept_remote(observer, &frame, key, datagram->origin);
 }
 
 BELAY__HOT bool belay__admit(struct belay_observer *observer, const struct belay__datagram *datagram)
@@ -181,7 +208,9 @@ BELAY__HOT bool belay__admit(struct belay_observer *observer, const struct belay
 
 	observer->counts[BELAY__COUNT_STRAY_FDS] += datagram->strays;
 	if (datagram->arrival != BELAY__ARRIVED)
-		return refuse_datagram(observer, datagram);
+		return datagram->arrival == BELAY__ARRIVED_REMOTE
+			? admit_remote(observer, datagram)
+			: refuse_datagram(observer, datagram);
 	if (datagram->uid != observer->own_uid && datagram->pid != 0)
 		return refuse_foreign(observer, datagram);
 	if (!belay_frame_decode(datagram->bytes, &frame, &error))
@@ -190,7 +219,7 @@ BELAY__HOT bool belay__admit(struct belay_observer *observer, const struct belay
 		refresh_pid_max(observer);
 		if (frame.pid > observer->pid_max) {
 			observer->counts[BELAY__COUNT_PID_ABOVE_MAX]++;
-			pay(observer);
+			pay(observer, datagram);
 			return false;
 		}
 	}
@@ -198,7 +227,7 @@ BELAY__HOT bool belay__admit(struct belay_observer *observer, const struct belay
 		(frame.pid != (uint32_t)datagram->pid &&
 			!claim_is_inner(observer, (uint32_t)datagram->pid, frame.pid)))
 		return refuse_claim(observer, datagram, &frame);
-	if (!admit_by_rates(observer, (uint32_t)datagram->pid, &frame))
+	if (!admit_by_rates(observer, &observer->bucket, (uint32_t)datagram->pid, &frame))
 		return false;
 	return belay__accept(observer, &frame, (uint32_t)datagram->pid, datagram->uid);
 }

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "observe/remote_process.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* 6.3; hosts may refuse files of this kind without it */
@@ -36,7 +37,7 @@ static void add_members(const struct belay__telling *telling, bool add_uid,
 	struct belay__json_writer *json)
 {
 	if (add_uid)
-		belay__json_u64(json, "uid", telling->uid);
+		belay__json_uid(json, telling->uid);
 	belay__json_string(json, "alert", belay__alert_word(telling->kind));
 	if (telling->repeats > 0)
 		belay__json_u64(json, "repeats", telling->repeats);

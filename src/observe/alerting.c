@@ -7,6 +7,7 @@
 #include "identity/verdict.h"
 #include "observe/core.h"
 #include "observe/event_json.h"
+#include "observe/remote_process.h"
 
 bool belay__alerting_is_on(const struct belay__alerting *alerting)
 {
@@ -22,7 +23,7 @@ static void write_short(const struct belay__msg_alert *alert, struct belay__text
 	belay__json_object(&json, NULL);
 	belay__json_string(&json, "event", belay__alert_word((enum belay__alert_kind)alert->kind));
 	belay__json_string(&json, "name", alert->name);
-	belay__json_u64(&json, "uid", alert->uid);
+	belay__json_uid(&json, alert->uid);
 	belay__json_end_object(&json);
 }
 

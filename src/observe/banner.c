@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -35,6 +36,48 @@ static void warn_about_actions(const struct belay__observe_options *options)
 			(unsigned long long)options->audit_sync_every);
 }
 
+/* Who can send what is received, and what that can lead to. */
+static void warn_about_network(const struct belay__observe_options *options)
+{
+	union belay__address address;
+	char text[BELAY__ADDRESS_SIZE];
+	bool sealed = belay__udp_is_sealed(options);
+
+	if (options->udp_port == 0) {
+		if (sealed)
+			belay__log(BELAY__LOG_WARNING,
+				"keys are of no use without --udp-port: nothing is received that "
+				"they could open");
+		return;
+	}
+	if (belay__address_parse_ip(belay__udp_bind_addr(options), (uint16_t)options->udp_port,
+		    &address) < 0)
+		return;
+	belay__address_text(&address, text);
+	if (!sealed)
+		belay__log(BELAY__LOG_WARNING,
+			"UDP on %s is received WITHOUT authentication (--i-accept-plaintext-udp): "
+			"whoever can send a datagram there can beat for any process, and whoever "
+			"is "
+			"on the way can read; use --key-file",
+			text);
+	else if (!belay__address_is_loopback(&address))
+		belay__log(BELAY__LOG_WARNING,
+			"other hosts can reach UDP on %s (--i-accept-secure-udp-non-loopback): "
+			"each "
+			"of their datagrams is tried with every key; let a firewall pass those "
+			"that "
+			"beat",
+			text);
+	if (sealed ? options->secure_recovery : options->plaintext_recovery)
+		belay__log(BELAY__LOG_WARNING,
+			"UDP on %s can lead to commands "
+			"(--%s-udp-i-accept-recovery-on-unauthenticated-transport): %s decides "
+			"when they run",
+			text, sealed ? "secure" : "plaintext",
+			sealed ? "who has a key" : "anybody who can send a datagram");
+}
+
 void belay__banner(const struct belay__parent *parent, uint32_t going_on)
 {
 	const struct belay__observe_options *options = &parent->config.options;
@@ -43,6 +86,10 @@ void belay__banner(const struct belay__parent *parent, uint32_t going_on)
 
 	warn_about_queue(parent);
 	warn_about_actions(options);
+	warn_about_network(options);
+	if (options->no_sandbox)
+		belay__log(BELAY__LOG_WARNING,
+			"--no-sandbox: who takes over a role can do all that this user can");
 	if (!isatty(STDERR_FILENO))
 		return;
 	belay__text_init(&threshold, buffer, sizeof(buffer));

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "identity/verdict.h"
+#include "observe/remote.h"
 #include "observe/table.h"
 
 /* What is expected is told in any case; names that nobody has any more leave room to live ones. */
@@ -133,7 +134,8 @@ void belay__collector_expect(struct belay__collector *collector, const struct be
 		rule->name[BELAY__NAME_MAX] = '\0';
 		rule->uid = rules[i].uid;
 		rule->threshold_ns = rules[i].threshold_ns;
-		rule->count = rules[i].expect;
+		/* Of another host's processes each host has a name of its own: none is the rule's. */
+		rule->count = rules[i].host[0] == '\0' ? rules[i].expect : 0;
 	}
 }
 
@@ -239,7 +241,7 @@ static bool copy(const struct belay__collector *collector, const struct belay__s
 	*ret_record = records[ret_slot->record];
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	len = strnlen(ret_record->name, sizeof(ret_record->name));
-	return ret_record->pid == ret_slot->pid && belay__name_valid(ret_record->name, len);
+	return ret_record->pid == ret_slot->pid && belay__full_name_valid(ret_record->name, len);
 }
 
 static uint8_t state_of(const struct belay__slot *slot, const struct belay__record *record)
@@ -284,6 +286,14 @@ static void count_process(struct belay__collector *collector, const struct belay
 			slot->last_ns + collector->ahead_ns);
 }
 
+/* How long the host and the slash in front of NAME are; 0: it is this host's. */
+static uint8_t host_len(const struct belay__slot *slot, const char *name)
+{
+	const char *slash = belay__key_host(slot->pid) != 0 ? strchr(name, '/') : NULL;
+
+	return slash != NULL ? (uint8_t)(slash + 1 - name) : 0;
+}
+
 static void list_process(struct belay__collector *collector, const struct belay__slot *slot,
 	const struct belay__record *record)
 {
@@ -295,7 +305,8 @@ static void list_process(struct belay__collector *collector, const struct belay_
 	memcpy(name, record->name, BELAY__NAME_SIZE);
 	*process = (struct belay__metrics_process){
 		.name = name,
-		.pid = slot->pid,
+		.pid = belay__key_pid(slot->pid),
+		.host_len = host_len(slot, name),
 		.uid = record->uid,
 		.beats = record->beats,
 		.stalls = record->stalls,
@@ -344,7 +355,7 @@ static void add_totals(struct belay__collector *collector)
 		: 0;
 	for (uint32_t i = 0; i < collector->gone_count; i++) {
 		const struct belay__total *gone = &collector->gone[i];
-		bool named = belay__name_valid(gone->name, strlen(gone->name));
+		bool named = belay__full_name_valid(gone->name, strlen(gone->name));
 		struct known *known = named
 			? know(collector, gone->name, gone->uid, collector->gone_limit)
 			: NULL;

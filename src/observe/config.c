@@ -36,6 +36,22 @@ void belay__config_note(struct belay__config_sources *sources, size_t index, con
 	}
 }
 
+/* Options of the original's that are there no more are told with what to use instead. */
+static int refuse_removed(int argc, char *const *argv, struct belay_error *reterr)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		size_t len = strcspn(argv[i], "=");
+		const char *instead = NULL;
+
+		if (strncmp(argv[i], "--", 2) == 0)
+			instead = belay__observe_removed(argv[i] + 2, len - 2);
+		if (instead != NULL)
+			return belay__fail(reterr, -EINVAL, "%.*s is gone: %s", (int)len, argv[i],
+				instead);
+	}
+	return 0;
+}
+
 /* Reads argv into OPTIONS. The parser moves words about, and argv is wanted again at the next
  * reload: hence a copy. */
 static int read_flags(int argc, char *const *argv, struct belay__observe_options *options,
@@ -48,8 +64,10 @@ static int read_flags(int argc, char *const *argv, struct belay__observe_options
 		return belay__fail(reterr, -ENOMEM, "no memory for the command line");
 	for (int i = 0; i < argc; i++)
 		copy[i] = argv[i];
-	r = belay__options_parse(belay__observe_table, belay__observe_table_count, options, argc,
-		copy, seen, reterr);
+	r = refuse_removed(argc, argv, reterr);
+	if (r == 0)
+		r = belay__options_parse(belay__observe_table, belay__observe_table_count, options,
+			argc, copy, seen, reterr);
 	if (r > 0)
 		r = belay__fail(reterr, -EINVAL,
 			"'%s' is no option; belay observe takes options only, see its --help",
@@ -181,7 +199,7 @@ static int read_environment(struct loading *loading, struct belay_error *reterr)
 {
 	for (size_t i = 0; i < belay__observe_table_count; i++) {
 		const struct belay__option *row = &belay__observe_table[i];
-		char variable[64];
+		char variable[96];
 		const char *value;
 		int r;
 
@@ -201,7 +219,7 @@ static void note_flags(struct loading *loading)
 {
 	for (size_t i = 0; i < belay__observe_table_count; i++) {
 		struct belay__text text;
-		char flag[64];
+		char flag[96];
 
 		/* With an alias its main row was seen as well. */
 		if (!loading->seen[i] || belay__observe_table[i].alias_of != NULL)
@@ -221,6 +239,8 @@ static int check_actions(struct loading *loading, struct belay_error *reterr)
 
 	for (uint32_t i = 0; i < config->rule_count && r >= 0; i++) {
 		r = belay__rule_check(&config->rules[i], reterr);
+		if (r >= 0)
+			r = belay__udp_recovery_check(&config->options, &config->rules[i], reterr);
 		if (r < 0)
 			return belay__wrap(reterr, r, "[process %s] (%s)", config->rules[i].name,
 				loading->sources.rule_from[i]);

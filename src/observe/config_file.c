@@ -216,7 +216,12 @@ static int fail_key(struct file *file, const struct belay__option *table, size_t
 	const char *key)
 {
 	const char *nearest = belay__option_nearest(table, count, key);
+	const char *instead = table == belay__observe_table
+		? belay__observe_removed(key, strlen(key))
+		: NULL;
 
+	if (instead != NULL)
+		return fail_line(file, "'%.64s' is gone: %s", key, instead);
 	if (nearest == NULL)
 		return fail_line(file, "unknown key '%.64s'", key);
 	return fail_line(file, "unknown key '%.64s'; did you mean '%s'?", key, nearest);

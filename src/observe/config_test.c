@@ -257,6 +257,52 @@ static void a_failed_load_leaves_both_outputs_alone(void **state)
 	assert_memory_equal(&sources, &other_sources, sizeof(sources));
 }
 
+static void options_that_are_gone_are_named_with_what_replaces_them(void **state)
+{
+	static const struct {
+		const char *first, *second, *says; /* NULL: it is right */
+	} cases[] = {
+		{ "--key-env", "SECRET", "--key-env is gone: " },
+		{ "--key-env=SECRET", NULL, "--key-env is gone: " },
+		{ "--master_key_env=SECRET", NULL, "--master-key-file" },
+		{ "--accepted-key-env", NULL, "--accepted-key-file" },
+		{ "--recovery-cmd=x", NULL, "--recovery-exec" },
+		{ "--key-environment=x", NULL, "unknown option" },
+		{ "--key-file=/key", NULL, NULL },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int r = load(cases[i].first, cases[i].second);
+
+		assert_int_equal(r, cases[i].says == NULL ? 0 : -EINVAL);
+		if (r < 0 && strstr(error.text, cases[i].says) == NULL)
+			fail_msg("%s: %s", cases[i].first, error.text);
+		assert_null(strstr(error.text, "SECRET"));
+	}
+}
+
+static void a_rule_about_other_hosts_runs_nothing_unless_somebody_vouches(void **state)
+{
+	static const char rule[] = "[process web]\nhost = web*\non-stall = command true\n";
+	(void)state;
+
+	write_file(system_dir, "belay.conf", rule);
+	assert_int_equal(load(NULL, NULL), 0);
+	assert_string_equal(config.rules[0].host, "web*");
+	assert_int_equal(load("--udp-port=7000", "--key-file=/key"), -EINVAL);
+	assert_non_null(strstr(error.text, "[process web] ("));
+	assert_non_null(strstr(error.text, "--secure-udp-i-accept-recovery-on-unauthenticated-"));
+
+	setenv("BELAY_SECURE_UDP_I_ACCEPT_RECOVERY_ON_UNAUTHENTICATED_TRANSPORT", "yes", 1);
+	assert_int_equal(load("--udp-port=7000", "--key-file=/key"), 0);
+	unsetenv("BELAY_SECURE_UDP_I_ACCEPT_RECOVERY_ON_UNAUTHENTICATED_TRANSPORT");
+	setenv("BELAY_PLAINTEXT_UDP_I_ACCEPT_RECOVERY_ON_UNAUTHENTICATED_TRANSPORT", "yes", 1);
+	assert_int_equal(load("--udp-port=7000", "--i-accept-plaintext-udp"), 0);
+	assert_int_equal(load("--udp-port=7000", "--key-file=/key"), -EINVAL);
+	unsetenv("BELAY_PLAINTEXT_UDP_I_ACCEPT_RECOVERY_ON_UNAUTHENTICATED_TRANSPORT");
+}
+
 static void files_that_others_can_write_are_refused(void **state)
 {
 	static const struct {
@@ -317,6 +363,8 @@ static void wrong_lines_are_named_with_file_line_and_the_nearest_word(void **sta
 			"f:2: unknown key 'expext'; did you mean 'expect'?" },
 		{ "[process web]\ncapacity = 1\n", "f:2: unknown key 'capacity'" },
 		{ "[observe]\nconfig = /x\n", "f:2: 'config' cannot be set in a file" },
+		{ "[observe]\nkey_env = K\n", "f:2: 'key_env' is gone: " },
+		{ "[process web]\nkey-env = K\n", "f:2: unknown key 'key-env'" },
 		{ "\n# c\n; c\nthreshold = 5s\n",
 			"f:4: 'threshold' stands before the first section" },
 		{ "[observer]\n", "f:1: unknown section [observer]; did you mean [observe]?" },
@@ -559,6 +607,8 @@ int main(void)
 		CASE(a_named_file_is_read_alone),
 		CASE(argv_is_left_as_it_was_for_the_next_reload),
 		CASE(a_failed_load_leaves_both_outputs_alone),
+		CASE(options_that_are_gone_are_named_with_what_replaces_them),
+		CASE(a_rule_about_other_hosts_runs_nothing_unless_somebody_vouches),
 		CASE(files_that_others_can_write_are_refused),
 		CASE(too_many_files_are_an_error),
 		cmocka_unit_test(wrong_lines_are_named_with_file_line_and_the_nearest_word),
@@ -570,7 +620,7 @@ int main(void)
 		cmocka_unit_test(the_difference_names_each_value_that_changed),
 		cmocka_unit_test(the_real_places_need_not_exist),
 	};
-	char variable[64];
+	char variable[96];
 
 	/* The caller's own settings are no part of what is tested. */
 	for (size_t i = 0; i < belay__observe_table_count; i++) {

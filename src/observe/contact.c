@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/hot.h"
 #include "observe/core.h"
+#include "observe/remote_process.h"
 
 #define COMPLETE_EVERY_NS BELAY__NS_PER_S
 
@@ -205,7 +206,7 @@ bool belay__may_complete(const struct belay_observer *observer, const struct bel
 	uint64_t tried_ns;
 
 	/* Nearly always: the watch, another line in another page, stays untouched. */
-	if (slot->origin >= BELAY__KERNEL_ATTESTED)
+	if (slot->origin >= BELAY__KERNEL_ATTESTED || belay__key_host(slot->pid) != 0)
 		return false;
 	tried_ns = observer->watches[slot->record].tried_ns;
 	return tried_ns == 0 || observer->now_ns - tried_ns >= COMPLETE_EVERY_NS;
@@ -297,6 +298,55 @@ static bool accept_known(struct belay_observer *observer, const struct belay_fra
 		return conflict(observer, BELAY_EVENT_ORIGIN_CONFLICT, slot, &sender);
 	case BELAY__TRACK_NAMESPACE_CONFLICT:
 		return conflict(observer, BELAY_EVENT_NAMESPACE_CONFLICT, slot, &sender);
+	case BELAY__TRACK_OUT_OF_ORDER:
+	case BELAY__TRACK_CAPACITY_EXCEEDED:
+		break;
+	}
+	return false;
+}
+
+/* The first beat of a process of another host, or of another process under its pid there. */
+static bool first_from_afar(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t at)
+{
+	struct belay_event *event = event_of_beat(observer, frame, at);
+
+	observer->counts[BELAY__COUNT_BEATS]++;
+	event->first = true;
+	event->threshold_ns = observer->table.deadlines.length_ns[observer->table.slots[at].list];
+	return true;
+}
+
+bool belay__accept_remote(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t key, uint8_t origin)
+{
+	const struct belay__sender sender = { .pid = key, .origin = origin };
+	uint32_t at = belay__table_find(&observer->table, key);
+	bool is_known = at != BELAY__NO_SLOT;
+	const struct belay__slot before = is_known ? observer->table.slots[at]
+						   : (struct belay__slot){ 0 };
+	enum belay__track_result result = belay__track(&observer->table, &observer->tracked, frame,
+		&sender, is_known ? before.list : observer->default_list, observer->now_ns,
+		on_evict, observer, &at);
+
+	observer->counts[BELAY__COUNT_STALLS_ANSWERED] += is_known &&
+		(before.flags & BELAY__SLOT_QUESTIONED) &&
+		(result == BELAY__TRACK_INSERTED || result == BELAY__TRACK_REFRESHED);
+	if (is_known && (result == BELAY__TRACK_INSERTED || result == BELAY__TRACK_RECOVERED))
+		belay__crowd_heard(observer, before.record);
+	switch (result) {
+	case BELAY__TRACK_INSERTED:
+		if (!is_known)
+			belay__remote_begin(observer, at);
+		return first_from_afar(observer, frame, at);
+	case BELAY__TRACK_RECOVERED:
+		observer->watches[before.record].recovered_ns = observer->now_ns;
+		return report_beat(observer, frame, at, before.status, before.last_ns, true);
+	case BELAY__TRACK_REFRESHED:
+		return report_beat(observer, frame, at, before.status, before.last_ns, false);
+	case BELAY__TRACK_ORIGIN_CONFLICT:
+		return conflict(observer, BELAY_EVENT_ORIGIN_CONFLICT, at, &sender);
+	case BELAY__TRACK_NAMESPACE_CONFLICT:
 	case BELAY__TRACK_OUT_OF_ORDER:
 	case BELAY__TRACK_CAPACITY_EXCEEDED:
 		break;

@@ -21,6 +21,7 @@
 #include "observe/names.h"
 #include "observe/options.h"
 #include "observe/pauses.h"
+#include "observe/remote.h"
 #include "observe/table.h"
 #include "observe/totals.h"
 #include "observe/track.h"
@@ -34,8 +35,16 @@
 struct belay_observer;
 struct belay__kept;
 
+/* How a listener that is no Unix socket is read: as belay__network_receive(). */
+struct belay__far {
+	void *data; /* NULL: it is one */
+	int (*receive)(void *data, int fd, const struct belay__datagram **ret_datagrams,
+		bool *ret_dry);
+};
+
 struct belay__listener {
 	struct belay_observer *observer;
+	struct belay__far far;
 	struct belay__bound beats;
 	struct belay__bound hello; /* what it takes to unlink the door; its fd is the door's */
 	struct belay__receiver *receiver;
@@ -131,6 +140,9 @@ struct belay_observer {
 	} evicted;
 
 	/* ends */
+	int crashes_fd; /* the directory of crash notes, borrowed; -EBADF: none */
+	/* Who reads them: belay__crash_note_read(), where there is a directory. */
+	int (*read_crash)(int dirfd, uint32_t pid, uid_t uid, char *text, size_t size);
 	struct belay__departed departed[BELAY__DEPARTED_MAX]; /* a ring */
 	uint32_t departed_next;
 
@@ -193,12 +205,15 @@ struct belay_observer {
 	int receive_error;         /* to be told */
 	uint64_t arrived_after_ns; /* the batch at hand came in since then: a tick may have let it wait */
 	uint64_t read_ns;          /* when the sockets were last read */
-	uint64_t interval_ns; /* the least time between two beats of one process; 0: any */
-	struct belay__bucket bucket;
+	uint64_t interval_ns;        /* the least time between two beats of one process; 0: any */
+	struct belay__bucket bucket; /* of this host's processes */
+	struct belay__bucket
+		far_bucket; /* of all others: who floods from there costs nobody here a beat */
 	uint32_t pid_max;
 	uint64_t pid_max_read_ns;
 	uint32_t own_pid_ns;
 	uint32_t own_uid;
+	const struct belay__hosts *hosts; /* NULL: there is only this one */
 	const char *door_name; /* what a beat at the door calls its process; NULL: nothing */
 
 	/* collecting: many beats wake nobody */
@@ -248,6 +263,9 @@ bool belay__expectations_next(struct belay_observer *observer);
  * door. */
 bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame, uint32_t pid,
 	uint32_t uid);
+/* A beat of the process KEY of another host (remote.h), vouched for as ORIGIN says. */
+bool belay__accept_remote(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t key, uint8_t origin);
 
 /* contact.c: who has PID now, with a pidfd when one can be had. 0, -ESRCH, or another negative
  * errno. */
@@ -264,6 +282,9 @@ void belay__name_at_contact(struct belay_observer *observer, uint32_t at);
 void belay__name_again(struct belay_observer *observer, uint32_t at);
 /* ... because it, or a child of it, now calls it OWN: */
 void belay__rename(struct belay_observer *observer, uint32_t at, const char *own);
+/* Gives the process in slot AT the place among its rule's processes and the threshold that its name
+ * has. */
+void belay__join_rule(struct belay_observer *observer, uint32_t at);
 /* Gives back RECORD's ordinal and its place among its rule's processes. */
 void belay__name_let_go(struct belay_observer *observer, const struct belay__record *record);
 /* The process in slot AT has ended (or left): makes the END event, after which the slot is removed.
@@ -304,6 +325,11 @@ void belay__observer_set_rules(struct belay_observer *observer, const struct bel
  * not be set. HELLO_FD may be -EBADF. */
 int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *beats_take,
 	int hello_fd_take, unsigned queue_frames, struct belay_error *reterr);
+/* Adds a UDP socket (owned on success) that is read by FAR, at most QUEUE_FRAMES in a turn; HOSTS
+ * (borrowed, may grow) says what the hosts are called that its datagrams come from. 0 or a negative
+ * errno. */
+int belay__observer_adopt_far(struct belay_observer *observer, int fd_take,
+	const struct belay__far *far, const struct belay__hosts *hosts, unsigned queue_frames);
 void belay__observer_set_prober(struct belay_observer *observer, const struct belay__prober *prober);
 /* The prober's answer about PID: EVIDENCE is NULL when CODE is not 0. */
 void belay__observer_answer(struct belay_observer *observer, uint32_t pid, uint64_t start_ticks,

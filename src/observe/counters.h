@@ -58,6 +58,10 @@
 	X(DOOR_REFUSED, "door_refused_total", "", "requests at the door that were refused") \
 	X(DOOR_BEATS, "door_beats_total", "", "beats given at the door for a parent or ancestor") \
 	X(WITHINS, "withins_total", "", "silences announced") \
+	X(DECRYPT_FAILURES, "frame_decrypt_failures_total", "", "sealed frames that no key opens") \
+	X(REPLAYS, "secure_replay_refused_total", "", "sealed frames that came before") \
+	X(SENDER_STATE_FULL, "sender_state_full_total", "", "sealed frames of senders beyond the limit") \
+	X(AEAD_ATTEMPTS, "secure_aead_attempts_total", "", "attempts to open a sealed frame") \
 	X(BIND_SYNC_FAILED, "socket_bind_dir_fsync_failed_total", "", "directory syncs that failed at a bind") \
 	X(RCVBUF, "observer_uds_rcvbuf_bytes", "", "receive buffer granted") \
 	X(PID_MAX, "pid_max_current", "", "the kernel's pid_max") \

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@
 #define RESTART_FIRST_NS (50 * BELAY__NS_PER_MS)
 #define RESTART_MOST_NS  BELAY__NS_PER_S
 #define END_PATIENCE_MS  500
+/* How long a role may take to read a configuration that is more than its channel holds. */
+#define CONFIGURE_PATIENCE_MS 2000
 
 static const char *const role_names[BELAY__ROLE_COUNT] = {
 	[BELAY__ROLE_GATE] = "gate",
@@ -108,7 +111,24 @@ bool belay__crew_wants(const struct belay__parent *parent, enum belay__role role
 	return true;
 }
 
-static void send_roles(struct belay__parent *parent)
+int belay__crew_send(const struct belay__crew_member *member, uint64_t deadline_ns, uint32_t type,
+	const void *record, uint32_t size)
+{
+	struct pollfd channel = { .fd = member->channel, .events = POLLOUT };
+	int r;
+
+	while ((r = send_to(member, type, record, size, -EBADF)) == -EAGAIN) {
+		uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+
+		if (now_ns >= deadline_ns)
+			break;
+		(void)poll(&channel, 1, (int)((deadline_ns - now_ns) / BELAY__NS_PER_MS) + 1);
+	}
+	return r;
+}
+
+/* Tells the gate how all roles are; what it does not read until DEADLINE_NS it is told the next time. */
+static void send_roles(struct belay__parent *parent, uint64_t deadline_ns)
 {
 	for (unsigned i = 0; i < BELAY__ROLE_COUNT; i++) {
 		struct belay__msg_role role = { .pid = parent->crew[i].pid,
@@ -117,8 +137,8 @@ static void send_roles(struct belay__parent *parent)
 		if (!belay__crew_wants(parent, (enum belay__role)i))
 			continue;
 		(void)snprintf(role.name, sizeof(role.name), "%s", role_names[i]);
-		(void)send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_ROLE, &role, sizeof(role),
-			-EBADF);
+		(void)belay__crew_send(&parent->crew[BELAY__ROLE_GATE], deadline_ns,
+			BELAY__MSG_ROLE, &role, sizeof(role));
 	}
 }
 
@@ -135,17 +155,23 @@ static int configure(const struct belay__crew_member *member, bool reload)
 		.restarted = member->restarts > 0,
 		.reload = reload,
 	};
-	int r = send_to(member, BELAY__MSG_OPTIONS, &config->options, sizeof(config->options),
-		-EBADF);
+	uint64_t deadline_ns = belay__clock_ns(CLOCK_MONOTONIC) +
+		CONFIGURE_PATIENCE_MS * BELAY__NS_PER_MS;
+	int r = belay__crew_send(member, deadline_ns, BELAY__MSG_OPTIONS, &config->options,
+		sizeof(config->options));
 
+	_Static_assert(sizeof(config->options) <= BELAY__MESSAGE_MAX, "one message holds them all");
 	if (r == 0)
-		r = send_to(member, BELAY__MSG_FORGET_RULES, &nothing, sizeof(nothing), -EBADF);
+		r = belay__crew_send(member, deadline_ns, BELAY__MSG_FORGET_RULES, &nothing,
+			sizeof(nothing));
 	for (uint32_t i = 0; i < config->rule_count && r == 0; i++)
-		r = send_to(member, BELAY__MSG_RULE, &config->rules[i], sizeof(config->rules[i]),
-			-EBADF);
+		r = belay__crew_send(member, deadline_ns, BELAY__MSG_RULE, &config->rules[i],
+			sizeof(config->rules[i]));
 	if (r == 0 && member->role == BELAY__ROLE_GATE)
-		send_roles(parent);
-	return r == 0 ? send_to(member, BELAY__MSG_GO, &go, sizeof(go), -EBADF) : r;
+		r = belay__crew_send_keys(member, reload, deadline_ns);
+	if (r == 0 && member->role == BELAY__ROLE_GATE)
+		send_roles(parent, deadline_ns);
+	return r == 0 ? belay__crew_send(member, deadline_ns, BELAY__MSG_GO, &go, sizeof(go)) : r;
 }
 
 void belay__crew_reload(struct belay__parent *parent)
@@ -157,9 +183,13 @@ void belay__crew_reload(struct belay__parent *parent)
 
 		if (i == BELAY__ROLE_PROBER)
 			continue;
-		if (member->channel >= 0)
-			(void)configure(member, /* reload= */ true);
-		else if (member->restart.next == NULL && belay__crew_wants(parent, member->role) &&
+		if (member->channel >= 0) {
+			if (configure(member, /* reload= */ true) < 0)
+				belay__log(BELAY__LOG_ERROR,
+					"the %s does not take the new configuration; send SIGHUP "
+					"again, or restart the observer",
+					role_names[i]);
+		} else if (member->restart.next == NULL && belay__crew_wants(parent, member->role) &&
 			belay__crew_start(parent, member->role, &error) < 0)
 			belay__log(BELAY__LOG_ERROR, "%s", error.text);
 	}
@@ -225,6 +255,10 @@ static int provision_gate(struct belay__parent *parent)
 		r = send_fd(gate, BELAY__MSG_EXPORT_FILE, export);
 	if (r == 0)
 		r = send_fd(gate, BELAY__MSG_TOTALS, parent->totals_fd);
+	if (r == 0)
+		r = send_fd(gate, BELAY__MSG_UDP, parent->udp_fd);
+	if (r == 0)
+		r = send_fd(gate, BELAY__MSG_CRASHES, parent->crashes_fd);
 	if (r == 0)
 		r = send_pauses(gate);
 	if (r < 0)
@@ -309,14 +343,26 @@ static int on_progress(void *data, const void *record, int fd_consume)
 	return 0;
 }
 
+/* A gate speaks with everybody: that a file is full, it has to be seen to be. */
+static bool is_full(const char *path, uint64_t least)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size >= least;
+}
+
 static int on_rotate(void *data, const void *record, int fd_consume)
 {
 	struct belay__parent *parent = data;
+	const char *path = parent->config.options.events;
 	struct belay_error error;
-	_cleanup_close_ int fd = belay__event_file_rotate(parent->config.options.events, &error);
+	_cleanup_close_ int fd = -EBADF;
 
 	(void)record;
 	(void)fd_consume;
+	if (!parent->events_wanted || !is_full(path, BELAY__EVENT_FILE_BYTES / 2))
+		return 0;
+	fd = belay__event_file_rotate(path, &error);
 	if (fd < 0)
 		belay__log(BELAY__LOG_WARNING, "%s", error.text);
 	else
@@ -329,17 +375,35 @@ static int on_rotate(void *data, const void *record, int fd_consume)
 static int on_rotate_export(void *data, const void *record, int fd_consume)
 {
 	struct belay__parent *parent = data;
+	const struct belay__observe_options *options = &parent->config.options;
 	struct belay_error error;
-	_cleanup_close_ int fd = belay__generations_rotate(parent->config.options.export_file,
-		&parent->export_rotation, UINT64_MAX, &error);
+	_cleanup_close_ int fd = -EBADF;
 
 	(void)record;
 	(void)fd_consume;
+	if (options->export_file[0] == '\0' || options->export_bytes_max == 0)
+		return 0;
+	/* What was begun is finished. */
+	if (!parent->export_rotation.moving && !parent->export_rotation.opening &&
+		!is_full(options->export_file, options->export_bytes_max / 2))
+		return 0;
+	fd = belay__generations_rotate(options->export_file, &parent->export_rotation, UINT64_MAX,
+		&error);
 	if (fd < 0)
 		belay__log(BELAY__LOG_WARNING, "%s", error.text);
 	else
 		(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EXPORT_FILE, fd);
 	return 0;
+}
+
+/* Pauses that ended while no gate was there to say so. */
+static void forget_past_pauses(struct belay__parent *parent)
+{
+	uint64_t now_ns = belay__clock_ns(CLOCK_REALTIME);
+
+	for (uint32_t i = parent->pause_count; i > 0; i--)
+		if (parent->pauses[i - 1].until_realtime_ns <= now_ns)
+			parent->pauses[i - 1] = parent->pauses[--parent->pause_count];
 }
 
 /* The gate was asked for a pause, or for its end; a new gate will be told. */
@@ -350,6 +414,10 @@ static int on_pause(void *data, const void *record, int fd_consume)
 	uint32_t i = 0;
 
 	(void)fd_consume;
+	/* An empty one would mean all. */
+	if (pause->pattern[0] == '\0' || pause->pattern[sizeof(pause->pattern) - 1] != '\0')
+		return -EPROTO;
+	forget_past_pauses(parent);
 	while (i < parent->pause_count &&
 		strncmp(parent->pauses[i].pattern, pause->pattern, sizeof(pause->pattern)) != 0)
 		i++;
@@ -428,8 +496,13 @@ static void describe_death(const struct belay__crew_member *member, int status, 
 {
 	if (WIFSIGNALED(status))
 		(void)snprintf(text, size,
-			"the %s was killed by signal %d (%s); it is being replaced",
-			role_names[member->role], WTERMSIG(status), strsignal(WTERMSIG(status)));
+			"the %s was killed by signal %d (%s)%s; it is being replaced",
+			role_names[member->role], WTERMSIG(status), strsignal(WTERMSIG(status)),
+			WTERMSIG(status) == SIGSYS
+				? ": it did what its cage forbids, through a mistake of ours or "
+				  "because "
+				  "somebody took it over (with --no-sandbox there is no cage)"
+				: "");
 	else
 		(void)snprintf(text, size, "the %s ended with status %d; it is being replaced",
 			role_names[member->role], WEXITSTATUS(status));
@@ -461,9 +534,11 @@ static void on_exit_of(struct belay__io *io, uint32_t events)
 	}
 	describe_death(member, status, text, sizeof(text));
 	/* Nobody is there to tell of the gate's end but its successor. */
-	if (member->role == BELAY__ROLE_GATE)
+	if (member->role == BELAY__ROLE_GATE) {
 		memcpy(parent->gate_death, text, sizeof(parent->gate_death));
-	else
+		if (!parent->announced)
+			belay__log(BELAY__LOG_ERROR, "%s", text);
+	} else
 		belay__crew_note(parent, "role-ended", text);
 	restart_later(member, belay__loop_now_ns(parent->loop));
 }
@@ -490,7 +565,7 @@ int belay__crew_start(struct belay__parent *parent, enum belay__role role,
 	struct belay__crew_member *member = &parent->crew[role];
 	bool exports = role == BELAY__ROLE_EXPORTER;
 	const char *const argv[] = { exports ? "belay-exporter" : "belay-observe",
-		role_arguments[role], NULL };
+		role_arguments[role], parent->cage[0] != '\0' ? parent->cage : NULL, NULL };
 	_cleanup_close_ int ours = -EBADF, theirs = -EBADF;
 	struct belay__spawn spawn = { .exec_fd = exports ? parent->exporter_fd : parent->self_fd,
 		.argv = argv,
@@ -534,7 +609,7 @@ int belay__crew_start(struct belay__parent *parent, enum belay__role role,
 		(void)snprintf(text, sizeof(text), "the %s was replaced", role_names[role]);
 		if (member->restarts > 0)
 			belay__crew_note(parent, "role-restarted", text);
-		send_roles(parent);
+		send_roles(parent, /* deadline_ns= */ 0);
 	}
 	return 0;
 }

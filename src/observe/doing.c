@@ -17,7 +17,7 @@
 #include "process/template.h"
 
 const char *const belay__action_keys[] = { "pid", "name", "verdict", "status", "evidence", "uid",
-	"rule", "silent_ms", NULL };
+	"rule", "silent_ms", "host", NULL };
 
 /* Where a word of a list ends. */
 static size_t word_length(const char *text)
@@ -110,7 +110,18 @@ static int check(const char *on_stall, const char *on_exit, const char *act_on, 
 
 int belay__rule_check(const struct belay__rule *rule, struct belay_error *reterr)
 {
-	if (rule->run_as == BELAY__RUN_AS_ROOT && (rule->exe[0] == '\0' || rule->uid < 0))
+	if (rule->host[0] != '\0' &&
+		(rule->exe[0] != '\0' || rule->unit[0] != '\0' || rule->comm[0] != '\0' ||
+			rule->uid >= 0))
+		return belay__fail(reterr, -EINVAL,
+			"host is about processes of other hosts, of which no exe, unit, comm or "
+			"uid "
+			"is known; leave those out");
+	if (rule->host[0] != '\0' && says(rule->on_exit))
+		return belay__fail(reterr,
+			-EINVAL, "on-exit: the end of a process of another host is never seen; use on-stall");
+	if (rule->run_as == BELAY__RUN_AS_ROOT && rule->host[0] == '\0' &&
+		(rule->exe[0] == '\0' || rule->uid < 0))
 		return belay__fail(reterr, -EINVAL,
 			"run-as = root needs exe and uid in the same section, so that nobody gets "
 			"root's powers by a name");

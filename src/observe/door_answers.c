@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "observe/door_internal.h"
+#include "observe/remote_process.h"
 
 /* Room that one row may need: a name and some evidence, escaped, and numbers. */
 #define ROW_MAX 1024
@@ -75,8 +76,7 @@ static void add_process(struct belay__client *client, const struct belay__slot *
 	belay__json_start(&json, text);
 	belay__json_object(&json, NULL);
 	add_name(&json, record->name, record->name_source, record->uid, client->uid);
-	belay__json_u64(&json, "uid", record->uid);
-	belay__json_u64(&json, "pid", slot->pid);
+	belay__json_process(&json, slot->pid, record->uid, record->name);
 	belay__json_u64(&json, "start_ticks", slot->start_ticks);
 	belay__json_string(&json, "state", state_of(slot));
 	belay__json_string(&json, "status", belay_status_name((enum belay_status)slot->status));
@@ -109,8 +109,7 @@ static void add_departed(struct belay__client *client, const struct belay__depar
 	belay__json_start(&json, text);
 	belay__json_object(&json, NULL);
 	add_name(&json, departed->name, BELAY__NAME_RULE, departed->uid, client->uid);
-	belay__json_u64(&json, "uid", departed->uid);
-	belay__json_u64(&json, "pid", departed->pid);
+	belay__json_process(&json, departed->pid, departed->uid, departed->name);
 	belay__json_u64(&json, "start_ticks", departed->start_ticks);
 	belay__json_string(&json, "state", "ended");
 	belay__json_string(&json, "end", belay_end_name((enum belay_end)departed->end));

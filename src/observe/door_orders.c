@@ -199,7 +199,7 @@ static bool tell_paused(struct belay__client *client, const struct belay__record
 	belay__json_start(&json, &line);
 	belay__json_object(&json, NULL);
 	belay__json_string(&json, "name", record->name);
-	belay__json_u64(&json, "pid", record->pid);
+	belay__json_u64(&json, "pid", belay__key_pid(record->pid));
 	belay__json_string(&json, "would", "withhold");
 	belay__json_string(&json, "reason", "paused");
 	belay__json_string(&json, "why", sentence);

@@ -165,6 +165,15 @@ static void complete(struct belay_observer *observer, const struct belay_event *
 	}
 }
 
+/* What the process of EVENT wrote down when it crashed becomes part of its end. */
+static void add_crash_note(struct belay_observer *observer, struct belay_event *event)
+{
+	if (observer->crashes_fd >= 0 && observer->read_crash != NULL &&
+		observer->read_crash(observer->crashes_fd, event->pid, event->uid,
+			observer->event_evidence, sizeof(observer->event_evidence)) > 0)
+		event->crash = observer->event_evidence;
+}
+
 bool belay__end(struct belay_observer *observer, uint32_t at, bool left)
 {
 	const struct belay__slot *slot = &observer->table.slots[at];
@@ -173,6 +182,7 @@ bool belay__end(struct belay_observer *observer, uint32_t at, bool left)
 	int status, r;
 
 	event->silent_ns = observer->now_ns - slot->last_ns;
+	add_crash_note(observer, event);
 	if (left) {
 		event->end = BELAY_END_LEFT;
 		observer->counts[BELAY__COUNT_ENDS_LEFT]++;

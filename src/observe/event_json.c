@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "observe/acting.h"
+#include "observe/remote_process.h"
 
 const char *belay__event_refusal(const struct belay_event *event)
 {
@@ -75,12 +76,13 @@ static void write_process(struct belay__json_writer *json, const struct belay_ev
 {
 	if (event->name[0] != '\0')
 		belay__json_string(json, "name", event->name);
-	if (event->pid != 0 || event->kind == BELAY_EVENT_MASS_STALL ||
-		event->kind == BELAY_EVENT_MASS_STALL_OVER)
-		belay__json_u64(json, "uid", event->uid);
-	if (event->pid == 0)
+	if (event->pid == 0) {
+		if (event->kind == BELAY_EVENT_MASS_STALL ||
+			event->kind == BELAY_EVENT_MASS_STALL_OVER)
+			belay__json_uid(json, event->uid);
 		return;
-	belay__json_u64(json, "pid", event->pid);
+	}
+	belay__json_process(json, event->pid, event->uid, event->name);
 	if (event->start_ticks != 0)
 		belay__json_u64(json, "start_ticks", event->start_ticks);
 }
@@ -104,6 +106,8 @@ static void write_end(struct belay__json_writer *json, const struct belay_event 
 		belay__json_i64(json, "code", event->code);
 	if (event->end == BELAY_END_KILLED)
 		belay__json_bool(json, "core", event->core_dumped);
+	if (event->crash != NULL && event->crash[0] != '\0')
+		belay__json_string(json, "crash", event->crash);
 	belay__json_bool(json, "while_down", event->while_down);
 	belay__json_seconds(json, "silent_s", event->silent_ns);
 }
@@ -198,8 +202,7 @@ void belay__event_write_acted(const struct belay__msg_acted *acted, uint64_t seq
 	write_head(&json, text, seq, realtime_ns, belay__clock_ns(CLOCK_MONOTONIC), event);
 	if (acted->name[0] != '\0')
 		belay__json_string(&json, "name", acted->name);
-	belay__json_u64(&json, "uid", acted->uid);
-	belay__json_u64(&json, "pid", acted->pid);
+	belay__json_process(&json, acted->pid, acted->uid, acted->name);
 	if (acted->start_ticks != 0)
 		belay__json_u64(&json, "start_ticks", acted->start_ticks);
 	belay__json_string(&json, strcmp(event, "action") == 0 ? "outcome" : "reason",

@@ -18,6 +18,7 @@
 #include "export/textfile.h"
 #include "ipc/channel.h"
 #include "loop/loop.h"
+#include "observe/cage.h"
 #include "observe/collect.h"
 #include "observe/roles.h"
 #include "observe/tallies.h"
@@ -49,6 +50,7 @@ struct exporter {
 	bool door_stale; /* something it was opened with has changed */
 	bool over;
 	int status;
+	uint32_t own_uid; /* the observer's; ours may be another */
 
 	/* the gate */
 	int gate;                        /* -EBADF: it is being replaced */
@@ -429,6 +431,21 @@ static int open_door(struct exporter *exporter)
 	return r;
 }
 
+/* From here on nothing is opened but the text file that is configured now. */
+static int enter_cage(struct exporter *exporter)
+{
+	const struct belay__cage_files files = { .textfile = exporter->options.metrics_textfile,
+		.removable_dirfd = -EBADF };
+	struct belay_error error;
+	int r;
+
+	exporter->own_uid = geteuid();
+	r = belay__cage(BELAY__CAGE_EXPORTER, &files, NULL, &error);
+	if (r < 0)
+		belay__log(BELAY__LOG_ERROR, "%s", error.text);
+	return r;
+}
+
 static int on_go(void *data, const void *record, int fd_consume)
 {
 	struct exporter *exporter = data;
@@ -438,12 +455,15 @@ static int on_go(void *data, const void *record, int fd_consume)
 	(void)fd_consume;
 	if (exporter->collector == NULL) {
 		belay__log_init("belay", (enum belay__log_format)exporter->options.log_format);
+		r = enter_cage(exporter);
+		if (r < 0)
+			return r;
 		r = belay__collector_new((uint32_t)exporter->options.capacity, &exporter->collector);
 		if (r < 0)
 			return r;
 	}
 	belay__collector_expect(exporter->collector, exporter->rules, exporter->rule_count,
-		geteuid());
+		exporter->own_uid);
 	r = open_door(exporter);
 	if (r == 0)
 		schedule_textfile(exporter);
@@ -532,9 +552,7 @@ int belay__exporter_main(void)
 		.gate_io = { .fd = -EBADF },
 	};
 
-	if (belay__role_begin("belay-exporter") < 0 ||
-		belay__role_keep_capability(/* capability= */ -1) < 0 ||
-		belay__loop_new(&exporter.loop) < 0)
+	if (belay__role_begin("belay-exporter") < 0 || belay__loop_new(&exporter.loop) < 0)
 		return EXIT_OSERR;
 	make_pages(&exporter);
 	if (belay__io_add(exporter.loop, &exporter.parent_io, BELAY__ROLE_CHANNEL, EPOLLIN,

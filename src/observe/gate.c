@@ -17,8 +17,10 @@
 #include "base/log.h"
 #include "export/event_file.h"
 #include "ipc/channel.h"
+#include "observe/crash_note.h"
 #include "observe/gate.h"
 #include "observe/reload.h"
+#include "observe/remote_process.h"
 
 #define EXIT_OSERR 71
 
@@ -40,6 +42,14 @@ static void tell_self(void *data, struct belay__json_writer *json)
 		belay__json_null(json, "events_file");
 	belay__json_u64(json, "events_lost", gate->teller.file.lost);
 	belay__json_u64(json, "log_dropped", belay__log_dropped());
+	belay__gate_network_self(gate, json);
+	belay__json_object(json, "sandbox");
+	belay__json_bool(json, "no_new_privs", gate->cage.no_new_privs);
+	belay__json_bool(json, "seccomp", gate->cage.seccomp);
+	belay__json_u64(json, "system_calls", gate->cage.calls);
+	belay__json_u64(json, "landlock_abi", (uint64_t)gate->cage.landlock_abi);
+	belay__json_u64(json, "uid", gate->cage.uid);
+	belay__json_end_object(json);
 	belay__json_array(json, "roles");
 	for (unsigned i = 0; i < gate->role_count; i++) {
 		belay__json_object(json, NULL);
@@ -103,6 +113,7 @@ static uint32_t take_over(struct belay__gate *gate)
 		return 0;
 	if (belay__state_read(gate->state_fd, &gate->kept, &count, &reason) < 0)
 		count = 0;
+	count = belay__remote_renumber(gate->kept, count, gate->observer->hosts);
 	if (reason[0] != '\0')
 		belay__teller_note(&gate->teller, "state-refused", reason);
 	if (belay__state_map_take(gate->state_fd, (uint32_t)gate->options.capacity, &gate->state,
@@ -184,6 +195,20 @@ static void open_original(struct belay__gate *gate)
 		belay__teller_note(&gate->teller, "no-export-file", error.text);
 }
 
+/* Before anything is read that others wrote: what an earlier gate left in the state file, too. */
+static int enter_cage(struct belay__gate *gate)
+{
+	const struct belay__aide prober = { .data = gate, .ask = belay__gate_ask_aide };
+	const struct belay__cage_files files = { .removable_dirfd = gate->crashes_fd };
+	struct belay_error error;
+	int r = belay__cage(BELAY__CAGE_GATE, &files, &gate->cage, &error);
+
+	if (r < 0)
+		belay__log(BELAY__LOG_ERROR, "%s", error.text);
+	belay__aide_set(&prober);
+	return r;
+}
+
 static int start(struct belay__gate *gate)
 {
 	struct belay__msg_ready ready = { 0 };
@@ -202,10 +227,17 @@ static int start(struct belay__gate *gate)
 	gate->events_fd = -EBADF;
 	open_original(gate);
 	gate->observer->totals = gate->totals;
+	gate->observer->crashes_fd = gate->crashes_fd;
+	gate->observer->read_crash = belay__crash_note_read;
 	belay__blame_by(gate->observer, &gate->options, gate->rules, gate->rule_count);
 	belay__observer_set_rules(gate->observer, gate->rules, gate->rule_count);
 	belay__observer_set_prober(gate->observer, &prober);
 	belay__door_set_host(gate->observer->door, &host);
+	r = belay__gate_network_open(gate);
+	if (r == 0)
+		r = enter_cage(gate);
+	if (r < 0)
+		return r;
 	ready.going_on = take_over(gate);
 	belay__pausing_begin(&gate->pausing, gate->observer, &gate->teller);
 	r = make_actor(gate);
@@ -213,6 +245,8 @@ static int start(struct belay__gate *gate)
 		return r;
 	r = belay__observer_adopt(gate->observer, &gate->beats, gate->hello_fd, gate->queue_frames,
 		NULL);
+	if (r == 0)
+		r = belay__gate_network_listen(gate);
 	if (r == 0)
 		r = join_loop(gate);
 	if (r < 0)
@@ -273,6 +307,8 @@ int belay__gate_main(void)
 		.prober_fd = -EBADF,
 		.exporter_fd = -EBADF,
 		.runner_fd = -EBADF,
+		.udp_fd = -EBADF,
+		.crashes_fd = -EBADF,
 		.signal_fd = -EBADF,
 		.beats = { .fd = -EBADF, .lock_fd = -EBADF },
 		.prober_io = { .fd = -EBADF },

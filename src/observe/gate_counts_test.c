@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "ipc/bind.h"
 #include "ipc/channel.h"
+#include "observe/cage.h"
 #include "observe/counters.h"
 #include "observe/roles.h"
 #include "observe/state_file.h"
@@ -113,7 +114,7 @@ static void join_exporter(void)
 
 static void start(void)
 {
-	struct belay__observe_options options;
+	static struct belay__observe_options options; /* too large for the stack */
 	struct belay__msg_beats beats = { .queue_frames = 8 };
 	struct belay__msg_go message = { .first_seq = 1 };
 	int ends[2];
@@ -122,7 +123,8 @@ static void start(void)
 	stand.pid = fork();
 	assert_return_code(stand.pid, errno);
 	if (stand.pid == 0) {
-		if (dup2(ends[1], BELAY__ROLE_CHANNEL) < 0)
+		/* There is no prober to tell it how processes ended. */
+		if (dup2(ends[1], BELAY__ROLE_CHANNEL) < 0 || belay__cage_obey("--no-sandbox") < 0)
 			_exit(99);
 		for (int fd = BELAY__ROLE_CHANNEL + 1; fd < 64; fd++)
 			(void)close(fd);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 
 #include "base/fd.h"
 #include "ipc/channel.h"
@@ -44,11 +45,26 @@ static int on_rule(void *data, const void *record, int fd_consume)
 	return 0;
 }
 
+/* What a gate is given once, it has as long as it lives. */
+static int take_once(const struct belay__gate *gate, int *fd, int fd_consume)
+{
+	if (!gate->ready && *fd < 0) {
+		*fd = fd_consume;
+		return 0;
+	}
+	belay__close(fd_consume);
+	return -EPROTO;
+}
+
 static int on_beats(void *data, const void *record, int fd_consume)
 {
 	const struct belay__msg_beats *beats = record;
 	struct belay__gate *gate = data;
 
+	if (gate->ready || gate->beats.fd >= 0) {
+		belay__close(fd_consume);
+		return -EPROTO;
+	}
 	gate->queue_frames = beats->queue_frames;
 	gate->beats = (struct belay__bound){
 		.fd = fd_consume,
@@ -64,13 +80,13 @@ static int on_beats(void *data, const void *record, int fd_consume)
 static int on_hello(void *data, const void *record, int fd_consume)
 {
 	(void)record;
-	return replace_fd(&((struct belay__gate *)data)->hello_fd, fd_consume);
+	return take_once(data, &((struct belay__gate *)data)->hello_fd, fd_consume);
 }
 
 static int on_state(void *data, const void *record, int fd_consume)
 {
 	(void)record;
-	return replace_fd(&((struct belay__gate *)data)->state_fd, fd_consume);
+	return take_once(data, &((struct belay__gate *)data)->state_fd, fd_consume);
 }
 
 static int on_events(void *data, const void *record, int fd_consume)
@@ -92,6 +108,7 @@ static int on_prober(void *data, const void *record, int fd_consume)
 	(void)record;
 	belay__io_remove(&gate->prober_io);
 	replace_fd(&gate->prober_fd, fd_consume);
+	gate->told = gate->asked; /* whoever was asked is gone */
 	if (gate->ready)
 		belay__gate_watch_prober(gate);
 	return 0;
@@ -117,6 +134,59 @@ static int on_totals(void *data, const void *record, int fd_consume)
 	if (gate->totals == NULL && !gate->ready)
 		(void)belay__totals_open(fd_consume, &gate->totals);
 	belay__close(fd_consume);
+	return 0;
+}
+
+static int on_udp(void *data, const void *record, int fd_consume)
+{
+	struct belay__gate *gate = data;
+
+	(void)record;
+	/* There is one as long as the parent lives. */
+	if (gate->ready)
+		belay__close(fd_consume);
+	else
+		replace_fd(&gate->udp_fd, fd_consume);
+	return 0;
+}
+
+static int on_crashes(void *data, const void *record, int fd_consume)
+{
+	struct belay__gate *gate = data;
+
+	(void)record;
+	replace_fd(&gate->crashes_fd, fd_consume);
+	if (gate->observer != NULL)
+		gate->observer->crashes_fd = gate->crashes_fd;
+	return 0;
+}
+
+static int on_forget_keys(void *data, const void *record, int fd_consume)
+{
+	struct belay__gate *gate = data;
+
+	(void)record;
+	(void)fd_consume;
+	/* Where the limit on locked memory is too low, they are wiped soon all the same. */
+	if (!gate->ready)
+		(void)mlock(gate->keys, sizeof(gate->keys));
+	belay__gate_forget_keys(gate);
+	return 0;
+}
+
+static int on_key(void *data, const void *record, int fd_consume)
+{
+	struct belay__gate *gate = data;
+	struct belay__msg_key *key;
+
+	(void)fd_consume;
+	if (gate->key_count == BELAY__KEYS_MAX)
+		return -EPROTO;
+	key = &gate->keys[gate->key_count++];
+	*key = *(const struct belay__msg_key *)record;
+	key->host[sizeof(key->host) - 1] = '\0';
+	/* Nothing of it stays where messages are received. */
+	explicit_bzero((void *)(uintptr_t)record, sizeof(*key));
 	return 0;
 }
 
@@ -172,11 +242,15 @@ static int on_role(void *data, const void *record, int fd_consume)
 
 static int on_note(void *data, const void *record, int fd_consume)
 {
-	const struct belay__msg_note *note = record;
+	struct belay__msg_note note = *(const struct belay__msg_note *)record;
 	struct belay__gate *gate = data;
 
 	(void)fd_consume;
-	belay__teller_note(&gate->teller, note->what, note->text);
+	if (!gate->ready)
+		return -EPROTO;
+	note.what[sizeof(note.what) - 1] = '\0';
+	note.text[sizeof(note.text) - 1] = '\0';
+	belay__teller_note(&gate->teller, note.what, note.text);
 	return 0;
 }
 
@@ -192,6 +266,7 @@ static int on_go(void *data, const void *record, int fd_consume)
 	if (gate->go.reload && gate->actor != NULL) {
 		belay__reload(gate->observer, &gate->options, gate->rules, gate->rule_count);
 		belay__actor_configured(gate->actor);
+		belay__gate_network_reload(gate);
 	}
 	return 0;
 }
@@ -219,6 +294,10 @@ static const struct belay__message_rule parent_rules[] = {
 	{ BELAY__MSG_EXPORTER, NOTHING, BELAY__WITH_FD, on_exporter },
 	{ BELAY__MSG_TOTALS, NOTHING, BELAY__WITH_FD, on_totals },
 	{ BELAY__MSG_RUNNER, NOTHING, BELAY__WITH_FD, on_runner },
+	{ BELAY__MSG_UDP, NOTHING, BELAY__WITH_FD, on_udp },
+	{ BELAY__MSG_CRASHES, NOTHING, BELAY__WITH_FD, on_crashes },
+	{ BELAY__MSG_FORGET_KEYS, NOTHING, BELAY__WITHOUT_FD, on_forget_keys },
+	{ BELAY__MSG_KEY, sizeof(struct belay__msg_key), BELAY__WITHOUT_FD, on_key },
 	{ BELAY__MSG_PAUSE, sizeof(struct belay__msg_pause), BELAY__WITHOUT_FD, on_pause },
 	{ BELAY__MSG_GO, sizeof(struct belay__msg_go), BELAY__WITHOUT_FD, on_go },
 	{ BELAY__MSG_ROLE, sizeof(struct belay__msg_role), BELAY__WITHOUT_FD, on_role },

@@ -1,6 +1,7 @@
 /* The gate's channels to prober and exporter. */
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -10,6 +11,7 @@
 #include "observe/gate.h"
 
 #define COUNTS_PER_TURN 4
+#define FACTS_WITHIN_NS (100 * BELAY__NS_PER_MS)
 
 /* --- the prober --- */
 
@@ -37,21 +39,70 @@ static int on_answer(void *data, const void *record, int fd_consume)
 	return 0;
 }
 
+static int on_facts(void *data, const void *record, int fd_consume)
+{
+	const struct belay__msg_facts *facts = record;
+	struct belay__gate *gate = data;
+
+	(void)fd_consume;
+	gate->told = facts->number;
+	gate->facts = facts->facts;
+	return 0;
+}
+
 static const struct belay__message_rule prober_rules[] = {
+	{ BELAY__MSG_FACTS, sizeof(struct belay__msg_facts), BELAY__WITHOUT_FD, on_facts },
 	{ BELAY__MSG_ANSWER, sizeof(struct belay__msg_answer), BELAY__WITHOUT_FD, on_answer },
 };
 
-static void on_prober_ready(struct belay__io *io, uint32_t events)
+static void hear_prober(struct belay__gate *gate)
 {
-	struct belay__gate *gate = io->data;
+	int r = belay__channel_receive(gate->prober_fd, prober_rules,
+		sizeof(prober_rules) / sizeof(prober_rules[0]), gate, BELAY__GATE_MESSAGES_PER_TURN);
 
-	(void)events;
-	if (belay__channel_receive(gate->prober_fd, prober_rules, 1, gate,
-		    BELAY__GATE_MESSAGES_PER_TURN) >= 0)
+	if (r >= 0 || r == -EAGAIN)
 		return;
 	/* The parent sends the next one's channel; until then stalls are told without evidence. */
-	belay__io_remove(io);
+	belay__io_remove(&gate->prober_io);
 	gate->prober_fd = belay__close(gate->prober_fd);
+}
+
+static void on_prober_ready(struct belay__io *io, uint32_t events)
+{
+	(void)events;
+	hear_prober(io->data);
+}
+
+int belay__gate_ask_aide(void *data, pid_t pid, uint64_t start_ticks, uint32_t want,
+	struct belay__aide_facts *ret_facts)
+{
+	struct belay__gate *gate = data;
+	const struct belay__msg_who who = { .number = gate->asked + 1,
+		.pid = (uint32_t)pid,
+		.want = want,
+		.start_ticks = start_ticks };
+	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC), until_ns = now_ns + FACTS_WITHIN_NS;
+
+	/* A process that is stuck in the kernel can hold up who looks at its environment. */
+	if (gate->prober_fd >= 0 && gate->told != gate->asked)
+		hear_prober(gate);
+	if (gate->prober_fd < 0 || gate->told != gate->asked)
+		return -EAGAIN;
+	if (belay__channel_send(gate->prober_fd, BELAY__MSG_WHO, &who, sizeof(who), -EBADF) < 0)
+		return -ENOTCONN;
+	gate->asked = who.number;
+	while (gate->prober_fd >= 0 && gate->told != who.number && now_ns < until_ns) {
+		struct pollfd answer = { .fd = gate->prober_fd, .events = POLLIN };
+		int left_ms = (int)((until_ns - now_ns) / BELAY__NS_PER_MS) + 1;
+
+		if (poll(&answer, 1, left_ms) > 0)
+			hear_prober(gate);
+		now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	}
+	if (gate->told != who.number)
+		return -ETIMEDOUT;
+	*ret_facts = gate->facts;
+	return 0;
 }
 
 void belay__gate_watch_prober(struct belay__gate *gate)

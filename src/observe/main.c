@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "export/audit_verify.h"
+#include "observe/cage.h"
 #include "observe/daemon.h"
 #include "observe/options.h"
 #include "observe/roles.h"
@@ -45,6 +46,8 @@ int main(int argc, char **argv)
 	 * numbers. */
 	if (belay__fd_fill_stdio() < 0)
 		return 71;
+	if (role != NULL && belay__cage_obey(argc > 2 ? argv[2] : NULL) < 0)
+		return 64;
 	if (role != NULL && strcmp(role, "gate") == 0)
 		return belay__gate_main();
 	if (role != NULL && strcmp(role, "prober") == 0)

@@ -179,6 +179,9 @@ static bool has_conditions(const struct belay__rule *rule)
 static bool rule_satisfied(const struct belay__rule *rule, const struct belay__names *names,
 	uint32_t uid)
 {
+	/* It is about other hosts. */
+	if (rule->host[0] != '\0')
+		return false;
 	if (!has_conditions(rule))
 		return strcmp(rule->name, names->env) == 0;
 	return (rule->uid < 0 || rule->uid == (int64_t)uid) &&

@@ -19,7 +19,8 @@ enum belay__name_source {
 	BELAY__NAME_RULE,
 	BELAY__NAME_OWN, /* self-given: BELAY_NAME, or at the door */
 	BELAY__NAME_UNIT,
-	BELAY__NAME_COMM, /* self-given */
+	BELAY__NAME_COMM,   /* self-given */
+	BELAY__NAME_REMOTE, /* HOST/PID, of a process of another host */
 	BELAY__NAME_SOURCES,
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "observe/core.h"
+#include "observe/remote_process.h"
 
 /* The name is taken again: who had it before is no longer of interest. */
 static void forget_departed(struct belay_observer *observer, const struct belay__record *record)
@@ -16,7 +17,7 @@ static void forget_departed(struct belay_observer *observer, const struct belay_
 			observer->departed[i].hidden = true;
 }
 
-static void join_rule(struct belay_observer *observer, uint32_t at)
+void belay__join_rule(struct belay_observer *observer, uint32_t at)
 {
 	struct belay__slot *slot = &observer->table.slots[at];
 	const struct belay__record *record = &observer->table.records[slot->record];
@@ -72,7 +73,7 @@ static void name_by(struct belay_observer *observer, uint32_t at, struct belay__
 		belay__totals_move(observer->totals, record->uid, before, record->name,
 			&(struct belay__total){ .beats = record->beats, .stalls = record->stalls });
 	belay__totals_release(observer->totals);
-	join_rule(observer, at);
+	belay__join_rule(observer, at);
 }
 
 void belay__name_at_contact(struct belay_observer *observer, uint32_t at)
@@ -90,6 +91,10 @@ void belay__name_again(struct belay_observer *observer, uint32_t at)
 		&observer->table.records[observer->table.slots[at].record];
 	struct belay__names names;
 
+	if (belay__key_host(record->pid) != 0) {
+		belay__remote_name(observer, at);
+		return;
+	}
 	belay__read_names((pid_t)record->pid, /* with_environment= */ false, &names);
 	name_by(observer, at, &names, record->own);
 }

@@ -166,10 +166,13 @@ int belay_observer_new(const struct belay_observer_options *options,
 		options->clock_data);
 	observer->now_ns = observer->clock.now_ns;
 	observer->told_slot = BELAY__NO_SLOT;
+	observer->crashes_fd = -EBADF;
 	if (options->max_beat_rate > 0)
 		observer->interval_ns = BELAY__NS_PER_S / options->max_beat_rate;
 	belay__bucket_init(&observer->bucket, options->global_beat_rate, options->global_beat_burst,
 		observer->now_ns);
+	belay__bucket_init(&observer->far_bucket, options->global_beat_rate,
+		options->global_beat_burst, observer->now_ns);
 	learn_about_host(observer);
 	*ret_observer = observer;
 	return 0;
@@ -246,6 +249,31 @@ int belay__observer_adopt(struct belay_observer *observer, struct belay__bound *
 	observer->counts[BELAY__COUNT_BIND_SYNC_FAILED] += beats_take->directory_sync_failed;
 	if (observer->listener_count++ == 0)
 		observer->counts[BELAY__COUNT_RCVBUF] = beats_take->rcvbuf_bytes;
+	return 0;
+}
+
+int belay__observer_adopt_far(struct belay_observer *observer, int fd_take,
+	const struct belay__far *far, const struct belay__hosts *hosts, unsigned queue_frames)
+{
+	struct belay__listener *listener = &observer->listeners[observer->listener_count];
+	int r;
+
+	if (observer->listener_count == BELAY__LISTENERS_MAX)
+		return -ENOSPC;
+	*listener = (struct belay__listener){
+		.observer = observer,
+		.far = *far,
+		.beats = { .fd = fd_take, .lock_fd = -EBADF },
+		.hello = { .fd = -EBADF, .lock_fd = -EBADF },
+		.io = { .fd = -EBADF },
+		.queue_frames = queue_frames,
+		.ready = true,
+	};
+	r = belay__watch_beats(listener);
+	if (r < 0)
+		return r;
+	observer->hosts = hosts;
+	observer->listener_count++;
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "ipc/socket_path.h"
+#include "observe/replay.h"
 #include "observe/table.h"
 
 #define MIN_THRESHOLD_NS (10 * BELAY__NS_PER_MS)
@@ -83,6 +84,9 @@ static int apply_recovery_env(void *data, const char *value, struct belay_error 
 
 /* clang-format off */
 const struct belay__option belay__observe_table[] = {
+	{ .name = "accepted-key-file", .kind = BELAY__OPTION_STRING, OPTION(accepted_key_file), ROOM(belay__observe_options, accepted_key_file), .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "further keys that open sealed beats, one a line, with the name of a host" },
 	{ .name = "act-on", .kind = BELAY__OPTION_STRING, OPTION(act_on), ROOM(belay__observe_options, act_on), .in_config = true,
 	  .metavar = "VERDICTS", .default_text = BELAY__ACT_ON_DEFAULT,
 	  .help = "on which silences something is done" },
@@ -149,9 +153,19 @@ const struct belay__option belay__observe_table[] = {
 	{ .name = "global-beat-rate", .kind = BELAY__OPTION_COUNT, OPTION(global_beat_rate), .in_config = true,
 	  .max = UINT32_MAX, .metavar = "N", .default_text = "5000",
 	  .help = "beats a second of all processes together; 0 is no limit" },
+	{ .name = "i-accept-plaintext-udp", .kind = BELAY__OPTION_FLAG, OPTION(accept_plaintext_udp), .in_config = true,
+	  .help = "receive beats over UDP that anybody can forge" },
+	{ .name = "i-accept-secure-udp-non-loopback", .kind = BELAY__OPTION_FLAG, OPTION(accept_secure_non_loopback), .in_config = true,
+	  .help = "receive sealed beats where other hosts can send them" },
+	{ .name = "key-file", .kind = BELAY__OPTION_STRING, OPTION(key_file), ROOM(belay__observe_options, key_file), .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "the key that opens sealed beats, 64 hex digits" },
 	{ .name = "log-format", .kind = BELAY__OPTION_CHOICE, OPTION(log_format), .in_config = true,
 	  .choices = log_formats, .metavar = "FORMAT", .default_text = "text",
 	  .help = "how lines on standard error look: text or json" },
+	{ .name = "master-key-file", .kind = BELAY__OPTION_STRING, OPTION(master_key_file), ROOM(belay__observe_options, master_key_file), .in_config = true,
+	  .metavar = "PATH", .complete = "file",
+	  .help = "the key that each sender has one of its own made from" },
 	{ .name = "max-beat-rate", .kind = BELAY__OPTION_COUNT, OPTION(max_beat_rate), .in_config = true,
 	  .max = UINT32_MAX, .metavar = "N", .default_text = "100",
 	  .help = "beats a second of one process; 0 is no limit" },
@@ -172,12 +186,16 @@ const struct belay__option belay__observe_table[] = {
 	{ .name = "metrics-token-file", .kind = BELAY__OPTION_STRING, OPTION(metrics_token_file), ROOM(belay__observe_options, metrics_token_file), .in_config = true,
 	  .metavar = "PATH", .complete = "file",
 	  .help = "the secret of 64 hex digits that a scrape over TCP shows" },
+	{ .name = "no-sandbox", .kind = BELAY__OPTION_FLAG, OPTION(no_sandbox), .in_config = true,
+	  .help = "do not cage the roles, for debugging" },
 	{ .name = "on-exit", .kind = BELAY__OPTION_STRING, OPTION(on_exit), ROOM(belay__observe_options, on_exit), .in_config = true,
 	  .metavar = "COMMAND",
 	  .help = "what is run when a process ends without a goodbye" },
 	{ .name = "on-stall", .kind = BELAY__OPTION_STRING, OPTION(on_stall), ROOM(belay__observe_options, on_stall), .in_config = true,
 	  .metavar = "LADDER",
 	  .help = "what is done about a silence: 'report, term 10s, kill', 'command CMD'" },
+	{ .name = "plaintext-udp-i-accept-recovery-on-unauthenticated-transport", .kind = BELAY__OPTION_FLAG, OPTION(plaintext_recovery), .in_config = true,
+	  .help = "let beats that anybody can forge lead to commands" },
 	{ .name = "prom-addr", .kind = BELAY__OPTION_STRING, OPTION(metrics_addr), ROOM(belay__observe_options, metrics_addr), .alias_of = "metrics-addr", .in_config = true,
 	  .metavar = "IP:PORT",
 	  .help = "serve metrics at this TCP address, too" },
@@ -221,6 +239,11 @@ const struct belay__option belay__observe_table[] = {
 	{ .name = "recovery-timeout-ms", .kind = BELAY__OPTION_MS, OPTION(recovery_timeout_ns), .max = MAX_DURATION_NS, .in_config = true,
 	  .metavar = "N",
 	  .help = "kill a command that takes longer; 0 is never" },
+	{ .name = "sealed-senders", .kind = BELAY__OPTION_COUNT, OPTION(sealed_senders), .in_config = true,
+	  .min = 1, .max = BELAY__SENDERS_MAX, .metavar = "N", .default_text = "1024",
+	  .help = "how many senders of sealed beats are told apart" },
+	{ .name = "secure-udp-i-accept-recovery-on-unauthenticated-transport", .kind = BELAY__OPTION_FLAG, OPTION(secure_recovery), .in_config = true,
+	  .help = "let sealed beats lead to commands" },
 	{ .name = "shutdown-after-secs", .kind = BELAY__OPTION_COUNT, OPTION(shutdown_after_s), .in_config = true,
 	  .max = UINT32_MAX, .metavar = "N",
 	  .help = "end after N seconds; 0 is never" },
@@ -247,9 +270,18 @@ const struct belay__option belay__observe_table[] = {
 	{ .name = "tracker-eviction-policy", .kind = BELAY__OPTION_CHOICE, OPTION(eviction_policy), .in_config = true,
 	  .choices = eviction_policies, .metavar = "POLICY", .default_text = "strict",
 	  .help = "who makes room in a full table: strict the long stalled, balanced any long silent one" },
+	{ .name = "udp-bind-addr", .kind = BELAY__OPTION_STRING, OPTION(udp_bind_addr), ROOM(belay__observe_options, udp_bind_addr), .in_config = true,
+	  .metavar = "IP",
+	  .help = "the address that UDP is received at; 127.0.0.1 with keys, 0.0.0.0 without" },
+	{ .name = "udp-port", .kind = BELAY__OPTION_COUNT, OPTION(udp_port), .in_config = true,
+	  .max = 65535, .metavar = "N",
+	  .help = "receive beats of other hosts over UDP at this port; 0 is none" },
 	{ .name = "uds-rcvbuf-bytes", .kind = BELAY__OPTION_COUNT, OPTION(rcvbuf_bytes), .in_config = true,
 	  .max = MAX_RCVBUF, .metavar = "N", .default_text = "1048576",
 	  .help = "receive buffer asked for; 0 leaves the kernel's default" },
+	{ .name = "user", .kind = BELAY__OPTION_STRING, OPTION(user), ROOM(belay__observe_options, user), .in_config = true,
+	  .metavar = "NAME",
+	  .help = "whom the roles that hear others become when root starts the observer" },
 	{ .name = "within-max", .kind = BELAY__OPTION_DURATION, OPTION(within_max_ns), .in_config = true,
 	  .min = MIN_THRESHOLD_NS, .max = MAX_DURATION_NS, .metavar = "DURATION", .default_text = "1h",
 	  .help = "longest silence that a process may announce" },
@@ -296,6 +328,8 @@ const struct belay__option belay__process_table[] = {
 	{ .name = "first-beat", .kind = BELAY__OPTION_DURATION, KEY(first_beat_ns), .max = MAX_DURATION_NS,
 	  .metavar = "DURATION", .default_text = "30s",
 	  .help = "how long an expected process may take to its first beat" },
+	{ .name = "host", .kind = BELAY__OPTION_STRING, KEY(host), ROOM(belay__rule, host), .metavar = "GLOB",
+	  .help = "names of other hosts whose processes the rule is about" },
 	{ .name = "on-exit", .kind = BELAY__OPTION_STRING, KEY(on_exit), ROOM(belay__rule, on_exit), .metavar = "COMMAND",
 	  .help = "what is run when such a process ends without a goodbye, or 'none'" },
 	{ .name = "on-stall", .kind = BELAY__OPTION_STRING, KEY(on_stall), ROOM(belay__rule, on_stall), .metavar = "LADDER",
@@ -315,6 +349,37 @@ const struct belay__option belay__process_table[] = {
 const size_t belay__process_table_count = sizeof(belay__process_table) /
 	sizeof(belay__process_table[0]);
 
+#define PRIVATE_FILE                                                                               \
+	"an environment is no place for a secret; write it to a private file with belay key new "
+#define NO_SHELL "commands run without a shell; "
+
+/* clang-format off */
+static const struct {
+	const char *name, *instead;
+} removed[] = {
+	{ "accepted-key-env",     PRIVATE_FILE "and use --accepted-key-file" },
+	{ "i-accept-shell-risk",  NO_SHELL "use --recovery-exec, which has no such risk" },
+	{ "key-env",              PRIVATE_FILE "and use --key-file" },
+	{ "master-key-env",       PRIVATE_FILE "and use --master-key-file" },
+	{ "recovery-cmd",         NO_SHELL "use --recovery-exec" },
+	{ "recovery-cmd-file",    NO_SHELL "use --recovery-exec-file" },
+};
+/* clang-format on */
+
+const char *belay__observe_removed(const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof(removed) / sizeof(removed[0]); i++) {
+		size_t at = 0;
+
+		while (at < len && removed[i].name[at] != '\0' &&
+			removed[i].name[at] == (name[at] == '_' ? '-' : name[at]))
+			at++;
+		if (at == len && removed[i].name[at] == '\0')
+			return removed[i].instead;
+	}
+	return NULL;
+}
+
 /* Strings describe their defaults in words and stay empty; belay__options_check() has seen that the
  * others can be read. */
 static void set_defaults(const struct belay__option *table, size_t count, void *options)
@@ -327,8 +392,10 @@ static void set_defaults(const struct belay__option *table, size_t count, void *
 
 void belay__observe_defaults(struct belay__observe_options *options)
 {
-	*options = (struct belay__observe_options){ .act_on = BELAY__ACT_ON_DEFAULT,
-		.action_limit = BELAY__ACTION_LIMIT_DEFAULT };
+	memset(options, 0, sizeof(*options));
+	memcpy(options->act_on, BELAY__ACT_ON_DEFAULT, sizeof(BELAY__ACT_ON_DEFAULT));
+	memcpy(options->action_limit, BELAY__ACTION_LIMIT_DEFAULT,
+		sizeof(BELAY__ACTION_LIMIT_DEFAULT));
 	set_defaults(belay__observe_table, belay__observe_table_count, options);
 }
 
@@ -338,6 +405,24 @@ void belay__rule_defaults(struct belay__rule *rule)
 	set_defaults(belay__process_table, belay__process_table_count, rule);
 }
 
+/* Whom roles become is checked before they are started. */
+static int check_user(const char *name, struct belay_error *reterr)
+{
+	struct passwd entry, *found = NULL;
+	char buffer[4096];
+
+	if (name[0] == '\0')
+		return 0;
+	if (getpwnam_r(name, &entry, buffer, sizeof(buffer), &found) != 0 || found == NULL)
+		return belay__fail(reterr, -EINVAL,
+			"--user: nobody is called '%s'; make a user with useradd --system %s", name,
+			name);
+	if (geteuid() != 0 && found->pw_uid != geteuid())
+		return belay__fail(reterr, -EINVAL,
+			"--user: only root's observer can become %s; leave it out", name);
+	return 0;
+}
+
 int belay__observe_options_check(const struct belay__observe_options *options,
 	struct belay_error *reterr)
 {
@@ -345,6 +430,8 @@ int belay__observe_options_check(const struct belay__observe_options *options,
 		return belay__fail(reterr, -EINVAL,
 			"--threshold: %llu ns is below the least that can be watched, 10ms",
 			(unsigned long long)options->threshold_ns);
+	if (belay__udp_options_check(options, reterr) < 0)
+		return -EINVAL;
 	if (options->eviction_window < 1 || options->eviction_window > MAX_WINDOW)
 		return belay__fail(reterr, -EINVAL,
 			"--eviction-scan-window: %llu is not within 1 to %d",
@@ -365,7 +452,12 @@ int belay__observe_options_check(const struct belay__observe_options *options,
 		return belay__fail(reterr,
 			-EINVAL, "--socket-mode: %04o has bits that a socket has no use for; 0777 is the most",
 			options->socket_mode);
-	return 0;
+	if (options->sealed_senders < 1 || options->sealed_senders > BELAY__SENDERS_MAX)
+		return belay__fail(reterr, -EINVAL, "--sealed-senders: %llu is not within 1 to %d",
+			(unsigned long long)options->sealed_senders, BELAY__SENDERS_MAX);
+	if (check_user(options->user, reterr) < 0)
+		return -EINVAL;
+	return belay__udp_keys_check(options, reterr);
 }
 
 /* The directory that VARIABLE names, as the XDG specification reads it: a relative one counts as

@@ -72,6 +72,20 @@ struct belay__observe_options {
 	uint64_t metrics_rate, metrics_burst; /* requests a second of one address; either 0: off */
 	unsigned metric_prefix;               /* enum belay__metric_prefix */
 	bool metric_pids;
+
+	/* Beats from other hosts. */
+	uint64_t udp_port;      /* 0: none */
+	char udp_bind_addr[48]; /* "": 127.0.0.1 with keys, 0.0.0.0 without */
+	char key_file[BELAY__PATH_SIZE], accepted_key_file[BELAY__PATH_SIZE],
+		master_key_file[BELAY__PATH_SIZE];             /* "": none */
+	bool accept_plaintext_udp, accept_secure_non_loopback; /* --i-accept-... */
+	bool secure_recovery,
+		plaintext_recovery; /* --...-udp-i-accept-recovery-on-unauthenticated-transport */
+	uint64_t sealed_senders;    /* how many are kept apart */
+
+	/* The cage. */
+	bool no_sandbox;
+	char user[33]; /* whom gate and exporter become when started as root; "": nobody else */
 };
 
 enum belay__metric_prefix { BELAY__PREFIX_BELAY, BELAY__PREFIX_VARTA };
@@ -92,6 +106,7 @@ struct belay__rule {
 	char act_on[64];
 	char action_limit[24];
 	unsigned run_as; /* enum belay__run_as */
+	char host[64];   /* a glob over names of other hosts; "": this host's processes only */
 };
 /* A rule without exe, unit, comm and uid is about the processes that call themselves by its
  * name. */
@@ -141,6 +156,24 @@ int belay__rule_check(const struct belay__rule *rule, struct belay_error *reterr
  * -EINVAL with a sentence. */
 int belay__observe_options_check(const struct belay__observe_options *options,
 	struct belay_error *reterr);
+
+/* udp_options.c: parts of it. Address and acknowledgements come early, whether there are keys comes last,
+ * when it is chosen how to listen. */
+int belay__udp_options_check(const struct belay__observe_options *options,
+	struct belay_error *reterr);
+int belay__udp_keys_check(const struct belay__observe_options *options, struct belay_error *reterr);
+/* Whether beats over UDP are sealed: there is a file of keys. */
+bool belay__udp_is_sealed(const struct belay__observe_options *options);
+/* The IP address that UDP is received at. */
+const char *belay__udp_bind_addr(const struct belay__observe_options *options);
+/* Whether a command of RULE's (NULL: of the observer's) may run because of what UDP brought, and nobody
+ * vouched for it. 0 or -EINVAL with a sentence that names the flag to vouch with. */
+int belay__udp_recovery_check(const struct belay__observe_options *options,
+	const struct belay__rule *rule, struct belay_error *reterr);
+
+/* What to use instead of an option of the original's that is there no more; NAME has LEN bytes. NULL:
+ * it is none of those. */
+const char *belay__observe_removed(const char *name, size_t len);
 
 /* Where events are kept: options->events, else <socket>.events.jsonl when the socket was named,
  * else /var/lib/belay/events.jsonl for root and $XDG_STATE_HOME/belay/events.jsonl (~/.local/state)

@@ -59,6 +59,10 @@ static void defaults_are_those_of_the_rows(void **state)
 	assert_int_equal(options.log_format, BELAY__LOG_TEXT);
 	assert_int_equal(options.dgram_qlen + options.shutdown_after_s, 0);
 	assert_string_equal(options.socket, "");
+	assert_int_equal(options.sealed_senders, 1024);
+	assert_int_equal(options.udp_port, 0);
+	assert_false(options.accept_plaintext_udp || options.accept_secure_non_loopback ||
+		options.secure_recovery || options.plaintext_recovery || options.no_sandbox);
 	assert_false(options.allow_cross_namespace || options.strict_namespace);
 	assert_int_equal(belay__observe_options_check(&options, NULL), 0);
 
@@ -106,6 +110,16 @@ static void each_limit_admits_its_edge_and_refuses_what_lies_beyond(void **state
 		{ "eviction", "balanced", true },
 		{ "tracker-eviction-policy", "lenient", false },
 		{ "log_format", "json", true },
+		{ "udp-port", "0", true },
+		{ "udp-port", "65535", true },
+		{ "udp-port", "65536", false },
+		{ "udp-port", "", false },
+		{ "sealed-senders", "1", true },
+		{ "sealed-senders", "0", false },
+		{ "sealed-senders", "65536", true },
+		{ "sealed-senders", "65537", false },
+		{ "no-sandbox", "yes", true },
+		{ "no-sandbox", "perhaps", false },
 	};
 	(void)state;
 
@@ -188,6 +202,7 @@ static void faults_are_told_in_order(void **state)
 		"--clock-source", "--uds-rcvbuf-bytes", "--within-max", "--socket-mode" };
 	static struct belay__observe_options good,
 		bad = { .threshold_ns = 1,
+			.sealed_senders = 1,
 			.clock_source = 2,
 			.rcvbuf_bytes = UINT64_C(1) << 31,
 			.socket_mode = 01777,

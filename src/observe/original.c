@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/hot.h"
+#include "observe/remote.h"
 
 #define ROTATION_AGAIN_NS (60 * BELAY__NS_PER_S)
 
@@ -56,7 +57,7 @@ static bool translate(const struct belay_event *event, struct belay__tsv_event *
 {
 	*tsv = (struct belay__tsv_event){ .observer_ns = event->observer_ns,
 		.nonce = event->nonce,
-		.pid = event->pid,
+		.pid = belay__key_pid(event->pid),
 		.payload = event->payload,
 		.status = event->status,
 		.text = text };

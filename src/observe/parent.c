@@ -65,6 +65,41 @@ static void keep_place(const char *name, const char *old, char *fresh, size_t si
 	memcpy(fresh, old, size);
 }
 
+static void keep_flag(const char *name, bool old, bool *fresh, struct belay__text *text)
+{
+	if (*fresh != old)
+		belay__text_addf(text, "%s: needs a restart\n", name);
+	*fresh = old;
+}
+
+static void keep_number(const char *name, uint64_t old, uint64_t *fresh, struct belay__text *text)
+{
+	if (*fresh != old)
+		belay__text_addf(text, "%s: needs a restart\n", name);
+	*fresh = old;
+}
+
+/* Other keys, and files of them, come into force; but who was told that beats are sealed is not to get
+ * plain ones. */
+static void keep_network(const struct belay__observe_options *old,
+	struct belay__observe_options *fresh, struct belay__text *text)
+{
+	keep_number("udp-port", old->udp_port, &fresh->udp_port, text);
+	keep_place("udp-bind-addr", old->udp_bind_addr, fresh->udp_bind_addr,
+		sizeof(fresh->udp_bind_addr), text);
+	keep_number("sealed-senders", old->sealed_senders, &fresh->sealed_senders, text);
+	keep_flag("secure-udp-i-accept-recovery-on-unauthenticated-transport", old->secure_recovery,
+		&fresh->secure_recovery, text);
+	keep_flag("plaintext-udp-i-accept-recovery-on-unauthenticated-transport",
+		old->plaintext_recovery, &fresh->plaintext_recovery, text);
+	if (old->udp_port == 0 || belay__udp_is_sealed(old) == belay__udp_is_sealed(fresh))
+		return;
+	belay__text_add(text, "key-file: a change between sealed and plain beats needs a restart\n");
+	memcpy(fresh->key_file, old->key_file, sizeof(fresh->key_file));
+	memcpy(fresh->accepted_key_file, old->accepted_key_file, sizeof(fresh->accepted_key_file));
+	memcpy(fresh->master_key_file, old->master_key_file, sizeof(fresh->master_key_file));
+}
+
 static void keep_places(const struct belay__observe_options *old,
 	struct belay__observe_options *fresh, struct belay__text *text)
 {
@@ -78,9 +113,12 @@ static void keep_places(const struct belay__observe_options *old,
 	KEEP("metrics-addr", metrics_addr);
 	KEEP("metrics-token-file", metrics_token_file);
 #undef KEEP
-	if (fresh->capacity != old->capacity)
-		belay__text_add(text, "capacity: needs a restart\n");
-	fresh->capacity = old->capacity;
+	keep_number("capacity", old->capacity, &fresh->capacity, text);
+	keep_flag("no-sandbox", old->no_sandbox, &fresh->no_sandbox, text);
+	if (strcmp(old->user, fresh->user) != 0)
+		belay__text_add(text, "user: needs a restart\n");
+	memcpy(fresh->user, old->user, sizeof(fresh->user));
+	keep_network(old, fresh, text);
 }
 
 /* Changes stand one a line; an event has one line. */
@@ -114,12 +152,15 @@ static void reload(struct belay__parent *parent)
 		belay__log(BELAY__LOG_ERROR, "nothing was changed: %s", error.text);
 	} else {
 		keep_places(&parent->config.options, &fresh.options, &text);
-		if (belay__config_diff(&parent->config, &fresh, &text) == 0 && text.len == 0)
-			belay__text_add(&text, "nothing changed");
-		join_lines(&text);
+		(void)belay__config_diff(&parent->config, &fresh, &text);
 		parent->config = fresh;
 		parent->sources = sources;
 		belay__crew_reload(parent);
+		if (parent->udp_fd >= 0 && parent->key_count > 0 && parent->keys_fault[0] == '\0')
+			belay__text_addf(&text, "keys: %u read again\n", parent->key_count);
+		if (text.len == 0)
+			belay__text_add(&text, "nothing changed");
+		join_lines(&text);
 		belay__crew_note(parent, "reloaded", changes);
 	}
 	belay__crew_reopen_events(parent);
@@ -148,6 +189,8 @@ void belay__parent_gate_ready(struct belay__parent *parent, uint32_t going_on)
 		(void)snprintf(text, sizeof(text), "the gate was replaced; %u processes go on",
 			going_on);
 		belay__crew_note(parent, "role-restarted", text);
+		if (parent->keys_fault[0] != '\0')
+			belay__crew_note(parent, "keys-missing", parent->keys_fault);
 		return;
 	}
 	parent->announced = true;
@@ -184,6 +227,10 @@ static int begin(struct belay__parent *parent, struct belay_error *reterr)
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)belay__fd_raise_limit();
 	belay__service_manager_init(&parent->manager);
+	r = belay__cage_argument(parent->config.options.no_sandbox, parent->config.options.user,
+		parent->cage, reterr);
+	if (r < 0)
+		return r;
 	r = belay__provide(parent, reterr);
 	if (r < 0)
 		return r;
@@ -231,6 +278,8 @@ int belay__parent_main(int argc, char **argv)
 		.totals_fd = -EBADF,
 		.brakes_fd = -EBADF,
 		.metrics_tcp_fd = -EBADF,
+		.udp_fd = -EBADF,
+		.crashes_fd = -EBADF,
 		.self_fd = -EBADF,
 		.exporter_fd = -EBADF,
 		.signal_fd = -EBADF,

@@ -2,7 +2,7 @@
  *
  * It binds the sockets, opens the files, reads the configuration, talks to the service manager and
  * starts the roles; it parses nothing that a peer wrote. parent.c runs it, crew.c keeps the roles
- * alive, provisions.c opens what they get.
+ * alive, crew_keys.c hands out keys, provisions.c opens what they get.
  */
 #pragma once
 
@@ -13,6 +13,7 @@
 #include "export/service_manager.h"
 #include "ipc/bind.h"
 #include "loop/loop.h"
+#include "observe/cage.h"
 #include "observe/config.h"
 #include "observe/pauses.h"
 #include "observe/roles.h"
@@ -53,6 +54,10 @@ struct belay__parent {
 	int totals_fd;            /* what processes that are gone had counted; outlives the gate */
 	int brakes_fd;            /* what holds actions back; outlives the runner */
 	int metrics_tcp_fd;
+	int udp_fd, crashes_fd;
+	uint32_t key_count;
+	bool keys_missing;    /* the gate has none that anybody has */
+	char keys_fault[256]; /* why they could not be read when they were wanted last; "" */
 	struct belay__msg_token token; /* has_token */
 	bool has_token;
 	bool events_wanted;
@@ -66,7 +71,8 @@ struct belay__parent {
 	struct belay__rotation export_rotation;
 	struct belay__msg_pause pauses[BELAY__PAUSES_MAX]; /* told again to each new gate */
 	uint32_t pause_count;
-	char gate_death[160]; /* how the last gate ended, for its successor to tell */
+	char cage[BELAY__CAGE_ARGUMENT_SIZE]; /* what each role is told about its cage */
+	char gate_death[352]; /* how the last gate ended, for its successor to tell */
 	bool announced;       /* READY=1 was sent */
 	bool stopping, over;
 	int exit_status;
@@ -105,6 +111,18 @@ void belay__crew_reload(struct belay__parent *parent);
 void belay__crew_reopen_events(struct belay__parent *parent);
 /* Has the gate tell WHAT with TEXT as an event. */
 void belay__crew_note(struct belay__parent *parent, const char *what, const char *text);
+
+/* Sends RECORD of SIZE bytes to MEMBER, which has until DEADLINE_NS to read when its channel is full. 0 or
+ * a negative errno. */
+int belay__crew_send(const struct belay__crew_member *member, uint64_t deadline_ns, uint32_t type,
+	const void *record, uint32_t size);
+
+/* --- crew_keys.c --- */
+
+/* Reads the keys, when beats over UDP are sealed, and sends them to GATE, which takes them with the next
+ * word to go. Those that cannot be read stay as they are (RELOAD), or let nothing in. 0 or a negative
+ * errno. */
+int belay__crew_send_keys(const struct belay__crew_member *gate, bool reload, uint64_t deadline_ns);
 
 /* --- parent.c --- */
 void belay__parent_gate_ready(struct belay__parent *parent, uint32_t going_on);

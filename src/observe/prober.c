@@ -2,14 +2,15 @@
  * ms. */
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <sys/epoll.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "ipc/channel.h"
 #include "loop/loop.h"
+#include "observe/cage.h"
 #include "observe/roles.h"
 
 #define LOOKS_MAX 1024
@@ -84,7 +85,22 @@ static int on_ask(void *data, const void *record, int fd_consume)
 	return 0;
 }
 
+static int on_who(void *data, const void *record, int fd_consume)
+{
+	struct prober *prober = data;
+	const struct belay__msg_who *who = record;
+	struct belay__msg_facts found = { .number = who->number };
+
+	(void)fd_consume;
+	belay__aide_look((pid_t)who->pid, who->start_ticks, who->want, &found.facts);
+	if (prober->gate >= 0)
+		(void)belay__channel_send(prober->gate, BELAY__MSG_FACTS, &found, sizeof(found),
+			-EBADF);
+	return 0;
+}
+
 static const struct belay__message_rule gate_rules[] = {
+	{ BELAY__MSG_WHO, sizeof(struct belay__msg_who), BELAY__WITHOUT_FD, on_who },
 	{ BELAY__MSG_ASK, sizeof(struct belay__msg_ask), BELAY__WITHOUT_FD, on_ask },
 };
 
@@ -99,7 +115,8 @@ static void on_gate(struct belay__io *io, uint32_t events)
 	struct prober *prober = io->data;
 
 	(void)events;
-	if (belay__channel_receive(prober->gate, gate_rules, 1, prober, BATCH) < 0)
+	if (belay__channel_receive(prober->gate, gate_rules,
+		    sizeof(gate_rules) / sizeof(gate_rules[0]), prober, BATCH) < 0)
 		drop_gate(prober);
 }
 
@@ -131,12 +148,16 @@ int belay__prober_main(void)
 {
 	static struct prober prober = { .gate = -EBADF, .gate_io = { .fd = -EBADF } };
 
-	/* The uid stays, because /proc/PID/syscall is mode 0400 and no capability but
-	 * DAC_READ_SEARCH opens it for others; another uid would not make the prober weaker, as
-	 * CAP_SYS_PTRACE reaches every process of root's. */
-	if (belay__role_begin("belay-prober") < 0 ||
-		belay__role_keep_capability(CAP_SYS_PTRACE) < 0 || belay__loop_new(&prober.loop) < 0)
+	const struct belay__cage_files files = { .removable_dirfd = -EBADF };
+	struct belay_error error;
+
+	if (belay__role_begin("belay-prober") < 0 || belay__loop_new(&prober.loop) < 0)
 		return 71;
+	belay__log_init("belay", BELAY__LOG_TEXT);
+	if (belay__cage(BELAY__CAGE_PROBER, &files, NULL, &error) < 0) {
+		belay__log(BELAY__LOG_ERROR, "%s", error.text);
+		return 71;
+	}
 	if (belay__io_add(prober.loop, &prober.parent_io, BELAY__ROLE_CHANNEL, EPOLLIN, on_parent,
 		    &prober) < 0)
 		return 71;

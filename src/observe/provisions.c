@@ -20,7 +20,10 @@
 #include "export/http_listen.h"
 #include "export/http_token.h"
 #include "ipc/socket_path.h"
+#include "ipc/udp.h"
 #include "observe/brakes.h"
+#include "observe/crash_directory.h"
+#include "observe/keys.h"
 #include "observe/parent.h"
 #include "observe/state_file.h"
 #include "observe/totals.h"
@@ -391,6 +394,62 @@ static int open_metrics(struct belay__parent *parent, struct belay_error *reterr
 	return 0;
 }
 
+/* Keys that cannot be read now would be of no use later: they are looked at before anything listens, and
+ * read again for each gate. */
+static int check_keys(struct belay__parent *parent, struct belay_error *reterr)
+{
+	struct belay__keys *keys = NULL;
+	int r;
+
+	if (!belay__udp_is_sealed(&parent->config.options))
+		return 0;
+	r = belay__keys_read(&parent->config.options, &keys, reterr);
+	if (r < 0)
+		return r;
+	parent->key_count = keys->count;
+	belay__keys_free(keys);
+	return 0;
+}
+
+static int open_udp(struct belay__parent *parent, struct belay_error *reterr)
+{
+	struct belay__observe_options *options = &parent->config.options;
+	union belay__address address, bound;
+	char text[BELAY__ADDRESS_SIZE];
+	const char *ip = belay__udp_bind_addr(options);
+	int r;
+
+	if (options->udp_port == 0)
+		return 0;
+	r = belay__address_parse_ip(ip, (uint16_t)options->udp_port, &address);
+	if (r < 0)
+		return belay__fail(reterr, r, "--udp-bind-addr: '%s' is no IP address", ip);
+	if (options->udp_bind_addr[0] == '\0')
+		(void)snprintf(options->udp_bind_addr, sizeof(options->udp_bind_addr), "%s", ip);
+	r = check_keys(parent, reterr);
+	if (r < 0)
+		return r;
+	parent->udp_fd = belay__udp_bind(&address, (uint32_t)options->rcvbuf_bytes, &bound, reterr);
+	if (parent->udp_fd < 0)
+		return belay__wrap(reterr, parent->udp_fd, "--udp-port");
+	belay__address_text(&bound, text);
+	if (belay__udp_is_sealed(options))
+		belay__log(BELAY__LOG_NOTICE, "beats over UDP at %s, %u key%s", text,
+			parent->key_count, parent->key_count == 1 ? "" : "s");
+	else
+		belay__log(BELAY__LOG_NOTICE, "beats over UDP at %s, without keys", text);
+	return 0;
+}
+
+static void open_crashes(struct belay__parent *parent)
+{
+	struct belay_error error;
+
+	parent->crashes_fd = belay__crash_directory_open(parent->config.options.socket, &error);
+	if (parent->crashes_fd < 0)
+		belay__log(BELAY__LOG_WARNING, "%s", error.text);
+}
+
 /* Records that were asked for by name must be possible; who writes them opens them again. */
 static int check_records(const struct belay__parent *parent, struct belay_error *reterr)
 {
@@ -424,7 +483,13 @@ int belay__provide(struct belay__parent *parent, struct belay_error *reterr)
 	parent->totals_fd = belay__totals_create();
 	parent->brakes_fd = belay__brakes_create();
 	r = check_records(parent, reterr);
-	return r < 0 ? r : open_metrics(parent, reterr);
+	if (r >= 0)
+		r = open_udp(parent, reterr);
+	if (r >= 0)
+		r = open_metrics(parent, reterr);
+	if (r >= 0)
+		open_crashes(parent);
+	return r;
 }
 
 void belay__provisions_done(struct belay__parent *parent)
@@ -433,6 +498,9 @@ void belay__provisions_done(struct belay__parent *parent)
 	belay__unbind(&parent->beats);
 	belay__unbind(&parent->metrics);
 	explicit_bzero(&parent->token, sizeof(parent->token));
+	belay__crash_directory_remove(parent->config.options.socket, parent->crashes_fd);
+	parent->crashes_fd = belay__close(parent->crashes_fd);
+	parent->udp_fd = belay__close(parent->udp_fd);
 	parent->metrics_tcp_fd = belay__close(parent->metrics_tcp_fd);
 	parent->totals_fd = belay__close(parent->totals_fd);
 	parent->brakes_fd = belay__close(parent->brakes_fd);

@@ -63,8 +63,12 @@ static bool go_on(struct belay_observer *observer, const struct belay__kept *kep
  * be told is not "gone". */
 static bool same_process(const struct belay__kept *kept, struct belay__identity *ret_identity)
 {
-	int r = belay__identify(kept->slot.pid, ret_identity);
+	int r;
 
+	/* Of one on another host only its beats can tell. */
+	if (belay__key_host(kept->slot.pid) != 0)
+		return true;
+	r = belay__identify(kept->slot.pid, ret_identity);
 	if (r < 0)
 		return r != -ESRCH;
 	if (kept->slot.start_ticks == 0 || ret_identity->start_ticks == 0 ||

@@ -1,10 +1,6 @@
 #include <errno.h>
-#include <linux/capability.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "observe/roles.h"
@@ -26,26 +22,4 @@ int belay__role_begin(const char *name)
 	(void)prctl(PR_SET_TIMERSLACK, 1);
 	(void)belay__fd_raise_limit();
 	return 0;
-}
-
-int belay__role_keep_capability(int capability)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { { 0 } };
-
-	if (geteuid() != 0)
-		return 0;
-	for (int other = 0; prctl(PR_CAPBSET_READ, other) >= 0; other++)
-		if (other != capability)
-			(void)prctl(PR_CAPBSET_DROP, other);
-	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (capability >= 0) {
-		data[CAP_TO_INDEX(capability)].permitted = CAP_TO_MASK(capability);
-		data[CAP_TO_INDEX(capability)].effective = CAP_TO_MASK(capability);
-		if (syscall(SYS_capset, &header, data) == 0)
-			return 0;
-		/* A container that was never given it: then none is kept. */
-		memset(data, 0, sizeof(data));
-	}
-	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }

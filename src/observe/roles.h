@@ -14,6 +14,7 @@
  *	  |<-- PROGRESS (when a watchdog asks) -----|
  *	  |<-- ROTATE, EVENTS (fresh file) -------->|
  *	  |-- ROLE (restarts, for status), STOP --->|
+ *	  |-- UDP, FORGET_KEYS, KEY*, CRASHES ----->|
  *	  |-- PAUSE (again, to a new gate) -------->|
  *	  |<------------------------------ PAUSE ---|
  *
@@ -37,6 +38,7 @@
 #include <stdint.h>
 
 #include "base/text.h"
+#include "identity/aide.h"
 #include "identity/evidence.h"
 #include "observe/options.h"
 
@@ -85,6 +87,12 @@ enum belay__role_message {
 	BELAY__MSG_BRAKES,        /* to the runner: nothing + fd: what its brakes know (brakes.h) */
 	BELAY__MSG_OPEN, /* runner to gate: struct belay__msg_open: people were told, it is not over */
 	BELAY__MSG_ALERTED, /* runner to gate: struct belay__msg_alerted: the alert was handed over */
+	BELAY__MSG_UDP,     /* to the gate: nothing + fd: the UDP socket of beats */
+	BELAY__MSG_FORGET_KEYS, /* to the gate: keys follow that replace those in force with GO */
+	BELAY__MSG_KEY,         /* to the gate: struct belay__msg_key (network.h) */
+	BELAY__MSG_CRASHES,     /* to the gate: nothing + fd: the directory of crash notes */
+	BELAY__MSG_WHO,         /* gate to prober: struct belay__msg_who */
+	BELAY__MSG_FACTS,       /* prober to gate: struct belay__msg_facts */
 };
 
 /* Messages without contents carry one byte, because a packet cannot be empty. */
@@ -131,6 +139,18 @@ struct belay__msg_answer {
 	int32_t code;
 	uint64_t start_ticks;
 	struct belay__evidence evidence;
+};
+
+/* What the gate may not see itself; it waits for the answer, a moment. */
+struct belay__msg_who {
+	uint64_t number; /* comes back */
+	uint32_t pid, want;
+	uint64_t start_ticks;
+};
+
+struct belay__msg_facts {
+	uint64_t number;
+	struct belay__aide_facts facts;
 };
 
 struct belay__msg_token {
@@ -261,8 +281,3 @@ int belay__exporter_main(void);
 /* What every role does first: names itself, dies with the parent, ignores what is meant for it. 0
  * or a negative errno. */
 int belay__role_begin(const char *name);
-
-/* Of root's powers keeps CAPABILITY (-1: none) and no other, for good: nothing that could be
- * executed gets others back. The uid stays; who is not root has nothing to give up. 0 or a negative
- * errno. */
-int belay__role_keep_capability(int capability);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "identity/process_info.h"
 #include "ipc/channel.h"
+#include "observe/cage.h"
 
 #define EXIT_OSERR       71
 #define PARENT_MESSAGES  64
@@ -477,9 +478,12 @@ static void on_parent(struct belay__io *io, uint32_t events)
 
 static int begin(struct belay__runner *runner)
 {
+	const struct belay__cage_files files = { .removable_dirfd = -EBADF };
 	int r = belay__role_begin("belay-runner");
 
 	runner->unsent_end = &runner->unsent;
+	if (r == 0)
+		r = belay__cage(BELAY__CAGE_RUNNER, &files, NULL, NULL);
 	if (r == 0)
 		r = belay__read_pid_namespace(getpid(), &runner->own_pid_ns);
 	if (r == 0)

@@ -208,10 +208,13 @@ uint64_t belay__now_ticks(void);
 
 /* --- runner_check.c --- */
 
+enum belay__needs { BELAY__NEEDS_COMMAND = 1 << 0, BELAY__NEEDS_SIGNAL = 1 << 1 };
+
 /* Whether ACT is about who it says and may be acted on, as far as the runner can see itself: 0 and
- * *ret_subject, else the enum belay__acted and a sentence in WHY. */
+ * *ret_subject, else the enum belay__acted and a sentence in WHY. NEEDS: what is to be done holds such
+ * steps. */
 int belay__runner_check(struct belay__runner *runner, const struct belay__msg_act *act,
-	unsigned forgiven, bool commands, struct belay__subject *ret_subject, char *why,
+	unsigned forgiven, unsigned needs, struct belay__subject *ret_subject, char *why,
 	size_t size);
 /* The state file as it is now, to be asked for before each look; there may be no table in it. */
 const struct belay__state_view *belay__runner_view(struct belay__runner *runner);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "observe/remote.h"
 #include "observe/runner.h"
 
 #define COUNTS_EVERY_NS BELAY__NS_PER_S
@@ -112,7 +113,7 @@ static void write_complete(struct belay__runner *runner, const struct belay__msg
 {
 	struct belay__audit_record record = { .kind = BELAY__AUDIT_COMPLETE };
 
-	record.complete.agent_pid = acted->pid;
+	record.complete.agent_pid = belay__key_pid(acted->pid);
 	record.complete.child_pid = acted->child_pid;
 	record.complete.outcome = outcome;
 	record.complete.exit_code = acted->exit_code;
@@ -131,7 +132,7 @@ static void write_refused(struct belay__runner *runner, const struct belay__msg_
 
 	if (reason[0] == '\0')
 		return;
-	record.refused.agent_pid = acted->pid;
+	record.refused.agent_pid = belay__key_pid(acted->pid);
 	record.refused.reason = text_of(reason);
 	write_down(runner, &record);
 }

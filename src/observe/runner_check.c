@@ -19,6 +19,8 @@
 #include "identity/process_info.h"
 #include "identity/verdict.h"
 #include "observe/names.h"
+#include "observe/remote.h"
+#include "observe/remote_process.h"
 #include "observe/runner.h"
 
 /* One answer: the outcome, with its sentence in WHY. */
@@ -404,13 +406,56 @@ static bool is_ours(uint32_t pid)
 		(us.st_dev == other.st_dev && us.st_ino == other.st_ino);
 }
 
+/* A process of another host: no signal reaches it, and nothing of it can be looked at but its beats. The
+ * operator has vouched for it (check_origin()); its command runs as the observer's user, as root only
+ * where a rule about its host says so. */
+static int check_remote(struct belay__runner *runner, const struct belay__msg_act *act,
+	unsigned forgiven, unsigned needs, struct belay__subject *subject,
+	const struct answer *answer)
+{
+	const struct belay__rule *rule = belay__runner_rule(runner, act);
+	char host[BELAY__HOST_SIZE];
+	struct belay__record record;
+	struct belay__slot slot;
+	int r = look_up(runner, act, (forgiven & BELAY__FORGIVE_BEATS) != 0);
+
+	if (r != 0)
+		return say_fresh(answer, r);
+	if (needs & BELAY__NEEDS_SIGNAL)
+		return no(answer, BELAY__ACTED_UNAUTHENTICATED,
+			"it runs on another host, where no signal of ours arrives");
+	if (belay__state_view_find(belay__runner_view(runner), act->pid, 0, &slot, &record) < 0)
+		return say_fresh(answer, BELAY__ACTED_RECYCLED);
+	if ((record.marks & BELAY__MARK_IN_MASS) && !(forgiven & BELAY__FORGIVE_STATE))
+		return no(answer, BELAY__ACTED_MASS_STALL, "many of its rule are silent");
+	record.name[sizeof(record.name) - 1] = '\0';
+	belay__remote_host(record.name, host);
+	if (belay__remote_rule(runner->config.rules, runner->config.rule_count, host) != act->rule)
+		return no(answer, BELAY__ACTED_WRONG_RULE, "its host %s does not belong to rule %s",
+			host, rule != NULL ? rule->name : "none");
+	if (geteuid() == 0 && (rule == NULL || rule->run_as != BELAY__RUN_AS_ROOT))
+		return no(answer, BELAY__ACTED_NO_ROOT,
+			"its command would run as root, and no rule with host and run-as=root "
+			"allows that");
+	subject->uid = geteuid();
+	subject->as_root = geteuid() == 0;
+	return 0;
+}
+
 int belay__runner_check(struct belay__runner *runner, const struct belay__msg_act *act,
-	unsigned forgiven, bool commands, struct belay__subject *ret_subject, char *why, size_t size)
+	unsigned forgiven, unsigned needs, struct belay__subject *ret_subject, char *why,
+	size_t size)
 {
 	const struct answer answer = { why, size };
 	struct belay__subject subject = { .pidfd = -EBADF };
 	int r = check_origin(runner, act, &answer);
 
+	if (r == 0 && belay__key_host(act->pid) != 0 && act->pid <= INT32_MAX) {
+		r = check_remote(runner, act, forgiven, needs, &subject, &answer);
+		if (r == 0)
+			*ret_subject = subject;
+		return r;
+	}
 	if (r == 0 && (act->pid <= 1 || act->pid > INT32_MAX || is_ours(act->pid)))
 		r = no(&answer, BELAY__ACTED_WRONG_RULE, "pid %u is never acted on", act->pid);
 	if (r == 0 && act->rule > runner->config.rule_count)
@@ -419,7 +464,8 @@ int belay__runner_check(struct belay__runner *runner, const struct belay__msg_ac
 	if (r == 0)
 		r = act->on == BELAY__ACT_ON_END
 			? check_end(runner, act, &subject, &answer)
-			: check_stall(runner, act, forgiven, commands, &subject, &answer);
+			: check_stall(runner, act, forgiven, (needs & BELAY__NEEDS_COMMAND) != 0,
+				  &subject, &answer);
 	if (r == 0)
 		*ret_subject = subject;
 	return r;

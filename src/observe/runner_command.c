@@ -11,15 +11,16 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "identity/verdict.h"
+#include "observe/remote_process.h"
 #include "observe/runner.h"
 #include "process/template.h"
 
-#define VALUES 8
+#define VALUES 9
 
 /* The values of belay__action_keys, in its order, and the texts that they are made of. */
 struct values {
 	struct belay__value rows[VALUES];
-	char pid[16], uid[16], status[16], silent_ms[24];
+	char pid[16], uid[16], status[16], silent_ms[24], host[BELAY__HOST_SIZE];
 };
 
 /* Those that commands find in their environment as well. */
@@ -33,6 +34,7 @@ static const struct variable {
 	{ "BELAY_EVIDENCE", "evidence" },
 	{ "BELAY_UID", "uid" },
 	{ "BELAY_RULE", "rule" },
+	{ "BELAY_HOST", "host" },
 };
 
 const char *belay__act_verdict(const struct belay__msg_act *act)
@@ -62,8 +64,12 @@ static void fill_values(const struct belay__action *action, struct values *value
 	const struct belay__rule *rule = belay__runner_rule(action->runner, act);
 	unsigned count = 0;
 
-	(void)snprintf(values->pid, sizeof(values->pid), "%u", act->pid);
-	(void)snprintf(values->uid, sizeof(values->uid), "%u", act->uid);
+	(void)snprintf(values->pid, sizeof(values->pid), "%u", belay__key_pid(act->pid));
+	values->host[0] = '\0';
+	if (belay__key_host(act->pid) != 0)
+		belay__remote_host(act->name, values->host);
+	if (act->uid != BELAY__NO_UID)
+		(void)snprintf(values->uid, sizeof(values->uid), "%u", act->uid);
 	if (act->on == BELAY__ACT_ON_END)
 		(void)snprintf(values->status, sizeof(values->status), "%d", act->code);
 	else
@@ -79,6 +85,7 @@ static void fill_values(const struct belay__action *action, struct values *value
 	set(values, &count, "uid", values->uid);
 	set(values, &count, "rule", rule != NULL ? rule->name : "");
 	set(values, &count, "silent_ms", values->silent_ms);
+	set(values, &count, "host", values->host);
 }
 
 static int add_entries(const struct belay__observe_options *options,
@@ -165,7 +172,7 @@ int belay__action_command(struct belay__action *action, belay__command_done *don
 		done, action, &action->command, reterr);
 	if (r == 0)
 		belay__books_spawned(action->runner,
-			&(struct belay__spawned){ .agent_pid = action->act.pid,
+			&(struct belay__spawned){ .agent_pid = belay__key_pid(action->act.pid),
 				.child_pid = (uint32_t)belay__command_pid(action->command),
 				.argv = arguments.words,
 				.source = source_of(action) });

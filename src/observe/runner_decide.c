@@ -52,10 +52,10 @@ static bool read_ladder(const struct belay__msg_act *act, const struct belay__do
 	return true;
 }
 
-static bool has_command(const struct belay__ladder *ladder)
+static bool has_step(const struct belay__ladder *ladder, enum belay__step_kind kind)
 {
 	for (size_t i = 0; i < ladder->count; i++)
-		if (ladder->steps[i].kind == BELAY__LADDER_COMMAND)
+		if (ladder->steps[i].kind == kind)
 			return true;
 	return false;
 }
@@ -200,9 +200,14 @@ static bool configured(struct belay__runner *runner, const struct belay__msg_act
 static void look(struct belay__runner *runner, const struct belay__msg_act *act, unsigned forgiven,
 	struct belay__decision *decision)
 {
-	decision->outcome = (enum belay__acted)belay__runner_check(runner, act, forgiven,
-		has_command(&decision->ladder), &decision->subject, decision->why,
-		sizeof(decision->why));
+	unsigned needs = 0;
+
+	if (has_step(&decision->ladder, BELAY__LADDER_COMMAND))
+		needs |= BELAY__NEEDS_COMMAND;
+	if (has_step(&decision->ladder, BELAY__LADDER_SIGNAL))
+		needs |= BELAY__NEEDS_SIGNAL;
+	decision->outcome = (enum belay__acted)belay__runner_check(runner, act, forgiven, needs,
+		&decision->subject, decision->why, sizeof(decision->why));
 }
 
 /* What is against ACT but the brakes. False: nothing is configured for it. */

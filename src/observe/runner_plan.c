@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "identity/verdict.h"
+#include "observe/remote.h"
 #include "observe/runner.h"
 
 static void write_answer(const struct belay__msg_act *act, bool is_configured,
@@ -25,7 +26,7 @@ static void write_answer(const struct belay__msg_act *act, bool is_configured,
 	belay__json_start(&json, text);
 	belay__json_object(&json, NULL);
 	belay__json_string(&json, "name", act->name);
-	belay__json_u64(&json, "pid", act->pid);
+	belay__json_u64(&json, "pid", belay__key_pid(act->pid));
 	belay__json_string(&json, "would", run ? "run" : "withhold");
 	if (run)
 		belay__json_null(&json, "reason");

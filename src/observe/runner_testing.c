@@ -29,6 +29,7 @@
 #include "identity/verdict.h"
 #include "ipc/channel.h"
 #include "observe/brakes.h"
+#include "observe/remote.h"
 #include "observe/state_file.h"
 #include "observe/table.h"
 
@@ -357,6 +358,17 @@ static void enter(struct worker *worker, uint32_t uid)
 	worker->record->beats = 7;
 	worker->record->rule = uid == TEST_OTHER_UID ? 2 : 1;
 	(void)snprintf(worker->record->name, sizeof(worker->record->name), "%s", TEST_NAME);
+}
+
+struct worker worker_afar(uint32_t key, const char *name, uint8_t origin, uint16_t rule)
+{
+	struct worker worker = { .pid = (pid_t)key, .pidfd = -EBADF };
+
+	enter(&worker, BELAY__NO_UID);
+	table.slots[worker.slot].origin = origin;
+	worker.record->rule = rule;
+	(void)snprintf(worker.record->name, sizeof(worker.record->name), "%s", name);
+	return worker;
 }
 
 static bool start_worker(enum worker_kind kind, pid_t set_tid, struct worker *ret_worker)

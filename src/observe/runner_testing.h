@@ -80,6 +80,8 @@ enum worker_kind { WORKER_PLAIN, WORKER_IGNORES_TERM, WORKER_IS_ANOTHERS };
 struct worker worker_start(enum worker_kind kind);
 /* The same with pid SET_TID. False: not permitted here. */
 bool worker_start_as(pid_t set_tid, struct worker *ret_worker);
+/* A process KEY of another host that the table knows as NAME, with 7 beats. */
+struct worker worker_afar(uint32_t key, const char *name, uint8_t origin, uint16_t rule);
 /* Waits until it has ended and reaps it: the wait status. */
 int worker_reap(struct worker *worker);
 /* Kills it and takes it off the table. */

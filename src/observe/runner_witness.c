@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "observe/remote.h"
 #include "observe/runner.h"
 #include "observe/table.h"
 
@@ -49,11 +50,14 @@ static bool bear_witness(struct belay__runner *runner, const struct belay__slot 
 	static struct belay__subject subject;
 	char why[192];
 
+	/* Its end is never told. */
+	if (belay__key_host(slot->pid) != 0)
+		return false;
 	if (witness->pid == slot->pid && witness->start_ticks == slot->start_ticks)
 		return false;
 	/* Only what was seen is remembered: it may still become what it is to be. */
-	if (belay__runner_check(runner, &act, BELAY__FORGIVE_ALL, true, &subject, why,
-		    sizeof(why)) != 0)
+	if (belay__runner_check(runner, &act, BELAY__FORGIVE_ALL, BELAY__NEEDS_COMMAND, &subject,
+		    why, sizeof(why)) != 0)
 		return true;
 	belay__close(subject.pidfd);
 	if (subject.as_root)

@@ -13,6 +13,11 @@
 /* A prober with its hands full is left alone for so long. */
 #define BUSY_NS (5 * BELAY__NS_PER_MS)
 
+static bool is_remote(const struct belay__slot *slot)
+{
+	return belay__key_host(slot->pid) != 0;
+}
+
 /* Whether the process in SLOT is gone: its silence is no stall then. */
 static bool has_ended(struct belay_observer *observer, const struct belay__slot *slot)
 {
@@ -140,7 +145,9 @@ static bool tell(struct belay_observer *observer, uint32_t at,
 	if (evidence != NULL)
 		belay__evidence_explain(verdict, evidence, &text);
 	else
-		belay__text_add(&text, "no evidence could be gathered");
+		belay__text_add(&text,
+			is_remote(slot) ? "it runs on another host, where nothing can be looked up"
+					: "no evidence could be gathered");
 	belay__text_init(&kept, watch->evidence, sizeof(watch->evidence));
 	belay__text_add(&kept, observer->event_evidence);
 	event->verdict = belay__verdict_name(verdict);
@@ -157,7 +164,7 @@ static bool tell(struct belay_observer *observer, uint32_t at,
 	observer->told_slot = at;
 	observer->told_end = false;
 	observer->counts[BELAY__COUNT_STALLS]++;
-	observer->counts[BELAY__COUNT_VERDICTS_MISSING] += evidence == NULL;
+	observer->counts[BELAY__COUNT_VERDICTS_MISSING] += evidence == NULL && !is_remote(slot);
 	return true;
 }
 
@@ -200,6 +207,11 @@ static bool question(struct belay_observer *observer, uint32_t at)
 	}
 	if (put_off(observer, at))
 		return false;
+	if (is_remote(slot)) {
+		watch->missed_ns = slot->due_ns;
+		watch->noticed_ns = observer->now_ns;
+		return tell(observer, at, /* evidence= */ NULL);
+	}
 	if (!ask(observer, slot)) {
 		observer->resume_ns = observer->prober_busy_until_ns;
 		return false;

@@ -36,6 +36,7 @@ struct belay_event *belay__event_start(struct belay_observer *observer, enum bel
 		.observer_ns = observer->clock.now_ns - observer->clock.start_ns,
 		.name = observer->event_name,
 		.evidence = observer->event_evidence,
+		.crash = "",
 		.verdict = "",
 	};
 	observer->event_name[0] = '\0';
@@ -237,28 +238,46 @@ __attribute__((always_inline)) static inline void prefetch_likely(
 	__builtin_prefetch(&deadlines->slots[tail], 1);
 }
 
+/* Reads a batch of LISTENER's; *RET_DRY: there was no more. What comes from other hosts counts as a
+ * whole batch however little of it is believed: a flood must come to an end. */
+static inline int read_batch(struct belay_observer *observer, struct belay__listener *listener,
+	bool *ret_dry)
+{
+	int count;
+
+	if (__builtin_expect(listener->far.receive != NULL, 0)) {
+		*ret_dry = true;
+		listener->drained_frames += BELAY__BATCH;
+		return listener->far.receive(listener->far.data, listener->beats.fd,
+			&observer->batch, ret_dry);
+	}
+	count = belay__receive(listener->receiver, listener->beats.fd, &observer->batch);
+	listener->drained_frames += count > 0 ? (unsigned)count : 0;
+	*ret_dry = count < BELAY__BATCH;
+	return count;
+}
+
 /* Reads the next batch of the listener at hand, or of the next one that is ready. False: all are
  * drained. */
 static bool refill(struct belay_observer *observer)
 {
-	for (unsigned tried = 0; tried < observer->listener_count; tried++) {
-		struct belay__listener *listener =
-			&observer->listeners[(observer->next_listener + tried) %
-				observer->listener_count];
+	const unsigned first = observer->next_listener, all = observer->listener_count;
+
+	for (unsigned tried = 0; tried < all; tried++) {
+		struct belay__listener *listener = &observer->listeners[(first + tried) % all];
+		bool dry;
 		int count;
 
 		if (!listener->ready)
 			continue;
 		prefetch_likely(observer);
-		count = belay__receive(listener->receiver, listener->beats.fd, &observer->batch);
+		count = read_batch(observer, listener, &dry);
 		observer->read_in_turn = true;
 		observer->batch_at = 0;
 		observer->batch_count = count > 0 ? count : 0;
-		listener->drained_frames += (unsigned)observer->batch_count;
-		if (count < BELAY__BATCH || listener->drained_frames >= listener->queue_frames) {
+		if (dry || listener->drained_frames >= listener->queue_frames) {
 			listener->ready = false;
-			observer->next_listener = (observer->next_listener + tried + 1) %
-				observer->listener_count;
+			observer->next_listener = (first + tried + 1) % all;
 		}
 		if (count < 0) {
 			observer->counts[BELAY__COUNT_IO_ERRORS]++;
@@ -267,10 +286,13 @@ static bool refill(struct belay_observer *observer)
 		}
 		if (count > 0) {
 			read_clock(observer);
-			observer->window_frames += (unsigned)count;
+			observer->window_frames += listener->far.receive == NULL ? (unsigned)count
+										 : 0;
 			prefetch_batch(observer);
 			return true;
 		}
+		if (!dry)
+			return true;
 	}
 	return false;
 }
@@ -294,7 +316,10 @@ static bool found_full(struct belay_observer *observer)
 	for (unsigned i = 0; i < observer->listener_count; i++) {
 		struct belay__listener *listener = &observer->listeners[i];
 
-		full = full || listener->drained_frames >= listener->queue_frames;
+		/* Who floods us from afar excuses nobody. */
+		full = full ||
+			(listener->far.receive == NULL &&
+				listener->drained_frames >= listener->queue_frames);
 		listener->drained_frames = 0;
 	}
 	return full;
@@ -418,6 +443,9 @@ static void set_collecting(struct belay_observer *observer, bool collecting)
 	for (unsigned i = 0; i < observer->listener_count; i++) {
 		struct belay__listener *listener = &observer->listeners[i];
 
+		/* No sender on another host finds us waiting, or not. */
+		if (listener->far.receive != NULL)
+			continue;
 		/* Taken off the loop altogether: a sender that finds no waiter pays a twentieth. */
 		if (collecting)
 			belay__io_remove(&listener->io);
@@ -450,8 +478,10 @@ static void choose_mode(struct belay_observer *observer)
 	observer->window_start_ns = now_ns;
 	observer->window_frames = 0;
 	for (unsigned i = 0; i < observer->listener_count; i++)
-		fits = fits && observer->listeners[i].queue_frames >= COLLECT_QUEUE_MIN &&
-			observer->listeners[i].queue_frames >= 2 * per_tick;
+		fits = fits &&
+			(observer->listeners[i].far.receive != NULL ||
+				(observer->listeners[i].queue_frames >= COLLECT_QUEUE_MIN &&
+					observer->listeners[i].queue_frames >= 2 * per_tick));
 	many = per_s >= (observer->collecting ? COLLECT_ABOVE_PER_S / 2 : COLLECT_ABOVE_PER_S);
 	if ((many && fits) != observer->collecting)
 		set_collecting(observer, many && fits);

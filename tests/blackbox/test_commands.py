@@ -291,5 +291,26 @@ def _(room):
     liar.say("exit")
 
 
+@case("key new makes a private key that key check takes, and never writes over one")
+def _(room):
+    path = room.file("web.key")
+    assert belay("key", "new", path) == (0, "", "")
+    text = open(path, encoding="ascii").read()
+    assert re.fullmatch(r"[0-9a-f]{64}\n", text), len(text)
+    assert os.stat(path).st_mode & 0o7777 == 0o600
+    code, out, err = belay("key", "new", path)
+    assert code == 1 and out == "" and path in err and open(path, encoding="ascii").read() == text, (code, err)
+    code, other, _ = belay("key", "new")
+    assert code == 0 and re.fullmatch(r"[0-9a-f]{64}\n", other) and other != text
+    keys = room.write("accepted.keys", f"{text.strip()} web\n{other}")
+    os.chmod(keys, 0o600)
+    code, out, err = belay("key", "check", "--json", path, keys)
+    assert code == 0 and err == "" and text.strip() not in out and other.strip() not in out, (code, err)
+    assert [(row["keys"], row["hosts"]) for row in rows(out)] == [(1, []), (2, [{"name": "web", "keys": 1}])], out
+    os.chmod(keys, 0o644)
+    assert belay("key", "check", keys)[0] == 1
+    assert belay("key", "check", room.file("none"))[0] == 66
+
+
 if __name__ == "__main__":
     main()

@@ -4,8 +4,8 @@
  *
  * It prints `ready` after its first beat, and `done` after each command that comes back. Commands,
  * one a line: status N, payload N, interval MS (0: no beats but by `beat`), beat, within MS, close;
- * fork (a child that beats and then waits for SIGTERM; answers with its pid); and those that do not
- * come back: exit N, abort, raise N, deadlock, sleep, spin, block (in a read of an empty pipe),
+ * fork (a child that beats and then waits for SIGTERM; answers with its pid), hook (the crash hook, with
+ * a note); and those that do not come back: exit N, abort, fault (touches an address that is not mapped), raise N, deadlock, sleep, spin, block (in a read of an empty pipe),
  * cond, leave N (close, then exit).
  */
 #include <poll.h>
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include <belay/beat.h>
+#include <belay/crash.h>
 
 struct worker {
 	struct belay *belay;
@@ -167,6 +168,23 @@ static void fork_one(struct worker *worker, long number)
 	(void)printf("done %d\n", (int)pid);
 }
 
+static void hook(struct worker *worker, long number)
+{
+	const struct belay_crash_options options = { .note = "auto" };
+
+	(void)number;
+	(void)printf("done %d\n", belay_crash_install_uds(worker->socket, &options, NULL, NULL));
+}
+
+static void fault(struct worker *worker, long number)
+{
+	volatile char *nowhere = (volatile char *)(uintptr_t)number;
+
+	(void)worker;
+	without_core();
+	*nowhere = 1;
+}
+
 static const struct command {
 	const char *word;
 	void (*run)(struct worker *worker, long number);
@@ -178,6 +196,8 @@ static const struct command {
 	{ "within", within },
 	{ "close", close_it },
 	{ "fork", fork_one },
+	{ "hook", hook },
+	{ "fault", fault },
 	{ "exit", end_with },
 	{ "abort", abort_now },
 	{ "raise", raise_now },

@@ -1,0 +1,52 @@
+#include "identity/aide.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static struct belay__aide the_aide;
+
+void belay__aide_set(const struct belay__aide *aide)
+{
+	the_aide = aide != NULL ? *aide : (struct belay__aide){ .ask = NULL };
+}
+
+bool belay__aide_ask(pid_t pid, uint64_t start_ticks, enum belay__aide_want want,
+	struct belay__aide_facts *ret_facts)
+{
+	struct belay__aide_facts facts = { .known = 0 };
+
+	if (the_aide.ask == NULL ||
+		the_aide.ask(the_aide.data, pid, start_ticks, want, &facts) < 0 ||
+		(facts.known & want) == 0)
+		return false;
+	/* It is trusted with looking, not with our memory. */
+	facts.env[sizeof(facts.env) - 1] = '\0';
+	facts.exe[sizeof(facts.exe) - 1] = '\0';
+	*ret_facts = facts;
+	return true;
+}
+
+void belay__aide_look(pid_t pid, uint64_t start_ticks, uint32_t want,
+	struct belay__aide_facts *ret_facts)
+{
+	struct belay__aide_facts facts = { .known = 0 };
+	struct belay__names names;
+
+	if ((want & BELAY__AIDE_PID_NS) != 0 && belay__read_pid_namespace(pid, &facts.pid_ns) == 0)
+		facts.known |= BELAY__AIDE_PID_NS;
+	if ((want & (BELAY__AIDE_EXE | BELAY__AIDE_ENV)) != 0) {
+		belay__read_names(pid, (want & BELAY__AIDE_ENV) != 0, &names);
+		memcpy(facts.exe, names.exe, sizeof(facts.exe));
+		memcpy(facts.env, names.env, sizeof(facts.env));
+		facts.known |= want & (BELAY__AIDE_EXE | BELAY__AIDE_ENV);
+	}
+	if ((want & BELAY__AIDE_EXIT) != 0) {
+		int status;
+
+		if (belay__read_exit_status(pid, start_ticks, &status) == 0) {
+			facts.exit_status = status;
+			facts.known |= BELAY__AIDE_EXIT;
+		}
+	}
+	*ret_facts = facts;
+}
