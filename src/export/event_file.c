@@ -19,16 +19,16 @@
 #define LONGEST_LINE 32768
 #define LONGEST_PATH 2048
 
-/* Whether the last of SIZE bytes in FD is a newline. FD is open for writing only: its file is
- * opened once more to look. */
-static bool ends_whole(int fd, off_t size)
+/* Whether the last of SIZE bytes in FD is no newline. FD is open for writing only: its file is opened
+ * once more to look. Who may not look (a role in its cage) was given it by who did, below. */
+static bool is_torn(int fd, off_t size)
 {
 	_cleanup_close_ int readable = -EBADF;
 	char path[32], last;
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	readable = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return readable >= 0 && pread(readable, &last, 1, size - 1) == 1 && last == '\n';
+	return readable >= 0 && pread(readable, &last, 1, size - 1) == 1 && last != '\n';
 }
 
 void belay__event_file_init_take(struct belay__event_file *file, int fd)
@@ -39,8 +39,7 @@ void belay__event_file_init_take(struct belay__event_file *file, int fd)
 	if (fd < 0 || fstat(fd, &stat) < 0 || stat.st_size <= 0)
 		return;
 	file->bytes = (uint64_t)stat.st_size;
-	/* Where nobody can look, an empty line more does no harm. */
-	file->torn = !ends_whole(fd, stat.st_size);
+	file->torn = is_torn(fd, stat.st_size);
 }
 
 void belay__event_file_done(struct belay__event_file *file)
@@ -97,6 +96,7 @@ int belay__event_file_open(const char *path, struct belay_error *reterr)
 {
 	const char *slash = strrchr(path, '/');
 	char directory[LONGEST_PATH];
+	struct stat stat;
 	size_t len = slash == NULL || slash == path ? 1 : (size_t)(slash - path);
 	int r;
 
@@ -107,7 +107,11 @@ int belay__event_file_open(const char *path, struct belay_error *reterr)
 	directory[len] = '\0';
 
 	r = belay__make_private_dir(directory, reterr);
-	return r < 0 ? r : belay__open_append(path, reterr);
+	if (r == 0)
+		r = belay__open_append(path, reterr);
+	if (r >= 0 && fstat(r, &stat) == 0 && stat.st_size > 0 && is_torn(r, stat.st_size))
+		(void)!write(r, "\n", 1);
+	return r;
 }
 
 int belay__event_file_rotate(const char *path, struct belay_error *reterr)

@@ -111,6 +111,7 @@ static void keep_places(const struct belay__observe_options *old,
 	KEEP("export-file", export_file);
 	KEEP("metrics-socket", metrics_socket);
 	KEEP("metrics-addr", metrics_addr);
+	KEEP("metrics-textfile", metrics_textfile);
 	KEEP("metrics-token-file", metrics_token_file);
 #undef KEEP
 	keep_number("capacity", old->capacity, &fresh->capacity, text);

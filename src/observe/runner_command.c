@@ -111,7 +111,8 @@ static int fill_environment(const struct belay__observe_options *options,
 	r = add_entries(options, environment);
 	for (unsigned i = 0; i < sizeof(variables) / sizeof(variables[0]) && r == 0; i++)
 		for (unsigned value = 0; value < VALUES; value++)
-			if (strcmp(values->rows[value].key, variables[i].key) == 0)
+			if (strcmp(values->rows[value].key, variables[i].key) == 0 &&
+				!(values->host[0] == '\0' && strcmp(variables[i].key, "host") == 0))
 				r = belay__environment_set_value(environment, variables[i].name,
 					values->rows[value].bytes, values->rows[value].len);
 	return r;

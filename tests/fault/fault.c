@@ -122,9 +122,8 @@ void *malloc(size_t size)
 
 void *calloc(size_t count, size_t size)
 {
-	return allocation_fails("calloc", __builtin_return_address(0))
-		? NULL
-		: __libc_calloc(count, size);
+	return allocation_fails("calloc", __builtin_return_address(0)) ? NULL
+								       : __libc_calloc(count, size);
 }
 
 void *realloc(void *memory, size_t size)

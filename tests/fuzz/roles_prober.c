@@ -1,14 +1,15 @@
 /* The prober as a part of roles_fuzz.c: it is asked about any pid, and its gate is replaced at any
  * time. */
 
+#include "observe/cage.h"
 #include "roles.h"
 
 #include <assert.h>
 #include <string.h>
 
 /* It is no process of its own here. NOLINTBEGIN(bugprone-suspicious-include) */
-#define belay__role_begin(name)           ((void)(name), 0)
-#define belay__role_keep_capability(kept) ((void)(kept), 0)
+#define belay__role_begin(name)                  ((void)(name), 0)
+#define belay__cage(kind, files, report, reterr) ((void)(files), (void)(reterr), 0)
 #include "observe/prober.c"
 /* NOLINTEND(bugprone-suspicious-include) */
 
