@@ -92,9 +92,8 @@ static void check_gate(const struct belay__json *sandbox, struct belay__findings
 		return;
 	if (landlock == 0)
 		belay__found(findings, BELAY__LEVEL_WARN,
-			"a kernel with Landlock (5.13) keeps it from files, too; until then give "
-			"it "
-			"a user of its own with --user",
+			"a kernel with Landlock (5.13) keeps it from files, too; until then "
+			"--user gives it a user of its own",
 			"the gate has %" PRIu64 " system calls, and files are open to it as to its "
 			"user",
 			calls);
