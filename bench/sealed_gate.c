@@ -144,7 +144,7 @@ static void measure(struct belay__network *network, int receiver, int sender, ui
 int main(int argc, char **argv)
 {
 	uint32_t processes = argc == 2 ? (uint32_t)strtoul(argv[1], NULL, 10) : 0;
-	struct belay__msg_key sent = { .kind = BELAY__KEY_SHARED };
+	struct belay__msg_key sent = { .kind = BELAY__KEY_SHARED, .number = 1, .host = "bench" };
 	struct belay__network *network;
 	union belay__address address, bound;
 	struct belay_error error;

@@ -14,7 +14,8 @@
  * A beat is one clock read and one send(2) of 32 bytes to a Unix datagram socket. It never blocks,
  * never allocates and never prints; an observer that is absent, slow or restarted costs a dropped
  * beat and nothing else. A handle belongs to one thread at a time. After fork(2) the child's first
- * beat makes a connection of its own; the parent's is not touched. Links libc only. Follows the VLP
+ * beat makes a connection of its own; the parent's is not touched. (Where madvise(2) refuses
+ * MADV_WIPEONFORK, a child of a raw clone(2) or _Fork(3) goes unnoticed and beats as its parent.) Links libc only. Follows the VLP
  * 0.2 reference client; what differs is in docs/compatibility.md.
  */
 #pragma once
@@ -65,8 +66,8 @@ BELAY_API struct belay *belay_open(const char *socket);
  * told, if at all, to a later beat, and says nothing against the socket: by itself only a socket
  * is replaced that is lost, or whose own address this host no longer has. A network that is not
  * there yet fails beats until it is. There is no door: belay_beat_within() is -ENOTSUP and
- * belay_close() says no goodbye. NULL with errno set as belay_open() does; EINVAL: no address;
- * EAFNOSUPPORT: no IPv6. */
+ * belay_close() says no goodbye. NULL with errno set as belay_open() does; EINVAL: no address,
+ * or port 0; EAFNOSUPPORT: no IPv6. */
 BELAY_API struct belay *belay_open_udp(const char *address);
 
 /* Another way for 32 bytes to reach an observer. No member may block, allocate on `send`, or change
@@ -79,7 +80,8 @@ struct belay_transport {
 	/* Prepares a new connection, then puts it in the place of the old one; on failure the old
 	 * one stays whole. Called when `send` says that the old one is gone ("no observer", "peer
 	 * gone"; or as belay_set_reconnect_after() says), and before the first beat of a forked
-	 * child, which fails when this does. 0 or a negative errno. */
+	 * child, which fails when this does; the child's next try comes 100 ms later. 0 or a
+	 * negative errno. */
 	int (*reconnect)(void *data);
 	/* Called once, by belay_close(). */
 	void (*close)(void *data);

@@ -6,10 +6,13 @@
  *
  * On SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT and SIGSYS one frame is sent: status critical, the
  * terminal nonce, a timestamp that goes up strictly over all of the process's last words. Then exactly
- * that happens which would have happened without it: the same exit status, core dump and siginfo.
+ * that happens which would have happened without it: the same exit status, core dump and siginfo,
+ * whatever the thread's mask and whatever signals came in the meantime.
  * Everything that can fail is done when it is installed; the handler makes async-signal-safe calls only,
- * does not allocate or lock, and sends once. It runs on an alternate stack, so an exhausted stack is
- * told as well: of the thread that installs, and of each that calls belay_crash_thread(). Follows seed 000
+ * does not allocate or lock, and sends once; a second time where it is refused by what was there before
+ * (an observer that was restarted). It runs on an alternate stack, so an exhausted stack is told as well:
+ * of the thread that installs, and of each that calls belay_crash_thread(). A fault in a thread that
+ * blocks the fault's signal is not told: the kernel ends the process at once. Follows seed 000
  * (varta-client's panic hook); what differs is in docs/compatibility.md.
  */
 #pragma once
@@ -34,7 +37,7 @@ enum belay_crash_flag {
 /* Zero, and NULL instead of it, is the default everywhere. */
 struct belay_crash_options {
 	unsigned flags; /* enum belay_crash_flag */
-	/* A file that a note is written to, once, before the frame is sent: signal, code, address, thread,
+	/* A file that a note is written to, once, after the frame was sent: signal, code, address, thread,
 	 * time, program counter (belay-crash(7) says how). Made or emptied at install, 0600; NULL: no
 	 * note. The observer adds it to the end of the process when it finds it at the default path:
 	 * `<beat socket>.crash/PID`. "auto" is that path, and no note where no observer made that
@@ -48,8 +51,8 @@ enum belay_crash_step {
 	BELAY_CRASH_DONE,
 	BELAY_CRASH_OPTIONS, /* what was asked for makes no sense */
 	BELAY_CRASH_ENTROPY, /* the OS gave no salt (seed 000: EntropyUnavailable) */
-	BELAY_CRASH_SOCKET,  /* no socket, or it could not be connected (SocketBind) */
-	BELAY_CRASH_NOTE,    /* the note's file cannot be made */
+	BELAY_CRASH_SOCKET,  /* no socket, no memory for it, or not connected (SocketBind) */
+	BELAY_CRASH_NOTE,    /* the note's file cannot be made, or is none of ours */
 	BELAY_CRASH_STACK,   /* no alternate stack */
 	BELAY_CRASH_SIGNALS, /* a handler could not be set */
 };
@@ -66,7 +69,7 @@ struct belay_crash_report {
  * uninstalling are not for two threads at once. */
 
 /* To the Unix socket at PATH; NULL: as belay_open() finds it, where somebody has to listen (-ENOENT,
- * -ECONNREFUSED). */
+ * -ECONNREFUSED). Who listens at that path when the process crashes is told. */
 BELAY_API int belay_crash_install_uds(const char *path, const struct belay_crash_options *options,
 	struct belay_crash_report *ret_report, struct belay_error *reterr);
 /* To the UDP ADDRESS, "IP:PORT". */
@@ -75,7 +78,9 @@ BELAY_API int belay_crash_install_udp(const char *address, const struct belay_cr
 
 struct belay_key;
 
-/* To ADDRESS, sealed with the shared KEY (copied to locked memory). In libbelay-sealed. */
+/* To ADDRESS, sealed with the shared KEY, which is copied to memory that is locked where RLIMIT_MEMLOCK
+ * allows it (not in forked children) and left out of core dumps. -ENOTSUP: as belay_open_sealed(). In
+ * libbelay-sealed. */
 BELAY_API int belay_crash_install_sealed(const char *address, const struct belay_key *key,
 	const struct belay_crash_options *options, struct belay_crash_report *ret_report,
 	struct belay_error *reterr);
@@ -102,8 +107,9 @@ BELAY_API int belay_crash_install_with(const struct belay_crash_transport *trans
 	struct belay_error *reterr);
 
 /* Gives the calling thread an alternate stack, so that it can tell of its own stack's end; undone when the
- * thread ends. Without it another thread's crash is told as long as its stack has room. 0 (also when
- * it has one already) or a negative errno. */
+ * thread ends. One that it has already stays, unless there is no room on it for a handler. Unblocks the
+ * signals of faults (all of the six but SIGABRT, which abort(3) unblocks). Without it another thread's
+ * crash is told as long as its stack has room and it does not block these. 0 or a negative errno. */
 BELAY_API int belay_crash_thread(void);
 
 /* Puts back what was there before and closes what was opened. Not to be called while another thread may

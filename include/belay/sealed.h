@@ -39,11 +39,12 @@ BELAY_API int belay_key_read(const char *path, struct belay_key *ret_key,
 BELAY_API void belay_key_wipe(struct belay_key *key);
 
 /* A new handle that seals its beats under KEY and sends them to ADDRESS as belay_open_udp() does.
- * The key is copied to memory that is locked where RLIMIT_MEMLOCK allows it, left out of core
- * dumps, and wiped by belay_close(); the caller may wipe his at once. belay_reconnect() begins a
+ * The key is copied to memory that is locked where RLIMIT_MEMLOCK allows it (in a forked child
+ * from its first beat on), left out of core dumps, and wiped by belay_close(); the caller may wipe his at once. belay_reconnect() begins a
  * new session, a socket that was lost is replaced within the old one. NULL with errno set as
  * belay_open_udp() does; also EINVAL: no key; what getrandom(2) says (ENOSYS, EIO): the OS gives
- * no entropy; ENOTSUP: no libsodium for this machine. */
+ * no entropy; ENOTSUP: no libsodium for this machine, or one where a child of a raw clone(2) would
+ * go unnoticed (madvise(2) refuses MADV_WIPEONFORK) and could use its parent's nonces. */
 BELAY_API struct belay *belay_open_sealed(const char *address, const struct belay_key *key);
 
 /* The same in the master form: under a key derived from MASTER for this process's pid, again

@@ -53,6 +53,19 @@ int belay__address_parse(const char *text, union belay__address *ret_address)
 	return parse_ip(ip, in_brackets ? AF_INET6 : AF_INET, (uint16_t)port, ret_address);
 }
 
+int belay__address_parse_peer(const char *text, union belay__address *ret_address)
+{
+	union belay__address address;
+	int r = belay__address_parse(text, &address);
+
+	if (r < 0)
+		return r;
+	if (belay__address_port(&address) == 0)
+		return -EINVAL;
+	*ret_address = address;
+	return 0;
+}
+
 socklen_t belay__address_len(const union belay__address *address)
 {
 	return address->any.sa_family == AF_INET ? sizeof(address->in) : sizeof(address->in6);

@@ -19,8 +19,10 @@ union belay__address {
 
 #define BELAY__ADDRESS_SIZE 56 /* of its text, with the NUL */
 
-/* Reads "IP:PORT" or "[IP6]:PORT". 0, or -EINVAL with *ret_address untouched. */
+/* Reads "IP:PORT" or "[IP6]:PORT"; port 0 is for binding to any. 0, or -EINVAL with *ret_address untouched. */
 int belay__address_parse(const char *text, union belay__address *ret_address);
+/* The same where something is to be sent: nobody can be at port 0, so that it is refused, too. */
+int belay__address_parse_peer(const char *text, union belay__address *ret_address);
 /* Reads IP, v4 or v6, without brackets, and adds PORT. The same errors. */
 int belay__address_parse_ip(const char *ip, uint16_t port, union belay__address *ret_address);
 socklen_t belay__address_len(const union belay__address *address);

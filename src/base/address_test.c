@@ -69,6 +69,29 @@ static void what_is_no_address_is_refused(void **state)
 	}
 }
 
+static void nobody_is_at_port_0(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+	} cases[] = { { "127.0.0.1:0", -EINVAL }, { "[::1]:0", -EINVAL },
+		{ "127.0.0.1:00", -EINVAL }, { "127.0.0.1", -EINVAL }, { "127.0.0.1:1", 0 },
+		{ "[::1]:65535", 0 } };
+	(void)state;
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		union belay__address address, before;
+
+		memset(&before, 0xa5, sizeof(before));
+		memset(&address, 0xa5, sizeof(address));
+		assert_int_equal(belay__address_parse_peer(cases[i].text, &address), cases[i].r);
+		if (cases[i].r < 0)
+			assert_memory_equal(&address, &before, sizeof(address));
+		else
+			assert_int_not_equal(belay__address_port(&address), 0);
+	}
+}
+
 static void an_ip_alone_stands_without_brackets(void **state)
 {
 	static const struct {
@@ -137,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_read_is_written_the_same_way),
 		cmocka_unit_test(what_is_no_address_is_refused),
+		cmocka_unit_test(nobody_is_at_port_0),
 		cmocka_unit_test(an_ip_alone_stands_without_brackets),
 		cmocka_unit_test(only_this_host_is_loopback),
 	};

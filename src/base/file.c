@@ -66,7 +66,8 @@ static int check_owner(const char *path, uid_t owner, struct belay_error *reterr
 		path, owner, geteuid());
 }
 
-int belay__open_trusted(const char *path, struct belay_error *reterr)
+/* Opens a regular file of root or this user, and tells who else it is open to. */
+static int open_owned(const char *path, mode_t *ret_mode, struct belay_error *reterr)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct stat stat;
@@ -86,9 +87,31 @@ int belay__open_trusted(const char *path, struct belay_error *reterr)
 	r = check_owner(path, stat.st_uid, reterr);
 	if (r < 0)
 		return r;
-	if ((stat.st_mode & 022) != 0)
+	*ret_mode = stat.st_mode;
+	return TAKE_FD(fd);
+}
+
+int belay__open_trusted(const char *path, struct belay_error *reterr)
+{
+	mode_t mode = 0;
+	_cleanup_close_ int fd = open_owned(path, &mode, reterr);
+
+	if (fd >= 0 && (mode & 022) != 0)
 		return belay__fail(reterr, -EPERM,
 			"%s can be written by others; run: chmod go-w %s", path, path);
+	return TAKE_FD(fd);
+}
+
+int belay__open_secret(const char *path, const char *what, struct belay_error *reterr)
+{
+	mode_t mode = 0;
+	_cleanup_close_ int fd = open_owned(path, &mode, reterr);
+
+	if (fd >= 0 && (mode & 077) != 0)
+		return belay__fail(reterr, -EPERM,
+			"%s is open to others; make a new %s, or, if nobody has looked, run: "
+			"chmod 600 %s",
+			path, what, path);
 	return TAKE_FD(fd);
 }
 

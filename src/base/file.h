@@ -21,6 +21,10 @@ int belay__write_all(int fd, const void *bytes, size_t len);
  * errno with a sentence. */
 int belay__open_trusted(const char *path, struct belay_error *reterr);
 
+/* The same for a WHAT ("key"), which nobody else may even read: closed to group and others. Where it
+ * is not, the sentence says to make a new one, because what was open has to count as known. */
+int belay__open_secret(const char *path, const char *what, struct belay_error *reterr);
+
 /* Opens PATH for appending, creating it 0600: an existing one must be a regular file of this uid
  * with one link and is never a symlink. Returns the fd or a negative errno with a sentence. */
 int belay__open_append(const char *path, struct belay_error *reterr);

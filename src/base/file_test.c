@@ -131,6 +131,23 @@ static void configuration_is_trusted_when_nobody_else_can_write_it(void **state)
 	assert_int_equal(belay__open_trusted("none", NULL), -ENOENT);
 }
 
+static void a_secret_that_others_could_see_is_to_be_made_anew(void **state)
+{
+	static const mode_t modes[] = { 0640, 0604, 0620, 0602, 0610, 0666, 0777 };
+	struct belay_error error;
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		write_file("file", "x", modes[i]);
+		assert_int_equal(belay__open_secret("file", "token", &error), -EPERM);
+		assert_non_null(strstr(error.text, "make a new token"));
+	}
+	write_file("file", "x", 0600);
+	_cleanup_close_ int fd = belay__open_secret("file", "token", &error);
+	assert_true(fd >= 0);
+	assert_int_equal(belay__open_secret("none", "token", NULL), -ENOENT);
+}
+
 static void configuration_is_a_regular_file_itself(void **state)
 {
 	(void)state;
@@ -271,6 +288,7 @@ int main(void)
 		cmocka_unit_test(reading_is_relative_to_the_directory),
 		cmocka_unit_test(writing_stops_at_an_error),
 		in_directory(configuration_is_trusted_when_nobody_else_can_write_it),
+		in_directory(a_secret_that_others_could_see_is_to_be_made_anew),
 		in_directory(configuration_is_a_regular_file_itself),
 		in_directory(configuration_belongs_to_root_or_to_us),
 		in_directory(appending_creates_and_continues),

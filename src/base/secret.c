@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -59,32 +58,15 @@ static int read_all(int fd, struct secret_text *text)
 	return 0;
 }
 
-/* A file for more eyes than ours holds no secret. */
-static int check_closed(int fd, const char *path, const char *what, struct belay_error *reterr)
-{
-	struct stat stat;
-
-	if (fstat(fd, &stat) < 0)
-		return belay__fail(reterr, -errno, "cannot examine %s: %s", path, strerror(errno));
-	if ((stat.st_mode & 077) != 0)
-		return belay__fail(reterr, -EPERM,
-			"%s is open to others; make a new %s, or run: chmod 600 %s", path, what,
-			path);
-	return 0;
-}
-
 /* Reads what is in PATH, at most MAX bytes; one byte more tells that the file is too long. */
 static int read_text(const char *path, const char *what, size_t max, struct secret_text *text,
 	struct belay_error *reterr)
 {
-	_cleanup_close_ int fd = belay__open_trusted(path, reterr);
+	_cleanup_close_ int fd = belay__open_secret(path, what, reterr);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = check_closed(fd, path, what, reterr);
-	if (r < 0)
-		return r;
 	r = allocate(text, max + 1);
 	if (r == 0)
 		r = read_all(fd, text);
@@ -123,21 +105,27 @@ int belay__secret_parse(const char digits[static 64], uint8_t ret_secret[static 
 	return wrong == 0 ? 0 : -EINVAL;
 }
 
+/* The one secret of a text that holds nothing else, but for the end of its line. 0 or -EINVAL. */
+static int parse_only(const struct secret_text *text, uint8_t ret_secret[static BELAY__SECRET_LEN])
+{
+	size_t len = text->len;
+
+	if (len > DIGITS && text->chars[len - 1] == '\n')
+		len--;
+	if (len > DIGITS && text->chars[len - 1] == '\r')
+		len--;
+	return len == DIGITS ? belay__secret_parse(text->chars, ret_secret) : -EINVAL;
+}
+
 int belay__secret_read(const char *path, const char *what,
 	uint8_t ret_secret[static BELAY__SECRET_LEN], struct belay_error *reterr)
 {
 	_cleanup_text_ struct secret_text text = { 0 };
-	size_t len;
 	int r = read_text(path, what, DIGITS + 2, &text, reterr);
 
 	if (r < 0)
 		return r;
-	len = text.len;
-	if (len > DIGITS && text.chars[len - 1] == '\n')
-		len--;
-	if (len > DIGITS && text.chars[len - 1] == '\r')
-		len--;
-	if (len != DIGITS || belay__secret_parse(text.chars, ret_secret) < 0)
+	if (parse_only(&text, ret_secret) < 0)
 		return belay__fail(reterr, -EINVAL,
 			"%s does not hold a %s of %d hexadecimal digits; run: belay key new FILE",
 			path, what, DIGITS);
@@ -159,9 +147,17 @@ static bool host_valid(const char *name, size_t len)
 	return true;
 }
 
+/* Names that the observer itself gives: to keys without one, to master keys, to beats without a key. */
+static bool is_reserved(const char *host)
+{
+	return strcmp(host, "udp") == 0 || strcmp(host, "master") == 0 ||
+		(strncmp(host, "key", 3) == 0 && host[3] != '\0' &&
+			host[3 + strspn(host + 3, "0123456789")] == '\0');
+}
+
 bool belay__host_valid(const char *name)
 {
-	return host_valid(name, strlen(name));
+	return host_valid(name, strlen(name)) && !is_reserved(name);
 }
 
 static bool is_blank(char c)
@@ -220,6 +216,11 @@ static int parse_line(const struct reader *reader, struct belay__secret_line *li
 			"'_' and '-', a letter or digit first",
 			reader->name, reader->number, BELAY__HOST_MAX);
 	memcpy(line->host, host, len);
+	if (is_reserved(line->host))
+		return belay__fail(reterr, -EINVAL,
+			"%s, line %zu: no host can be called '%s': that is what keys without a "
+			"name are called; give it another",
+			reader->name, reader->number, line->host);
 	return 0;
 }
 
@@ -259,18 +260,40 @@ int belay__secret_parse_lines(const char *text, size_t len, const char *name,
 	return r;
 }
 
+/* Reads a file of keys. 0 or a negative errno with a sentence. */
+static int read_keys(const char *path, struct secret_text *text, struct belay_error *reterr)
+{
+	int r = read_text(path, "key", BELAY__SECRET_FILE_MAX, text, reterr);
+
+	if (r == 0 && text->len > BELAY__SECRET_FILE_MAX)
+		r = belay__fail(reterr, -EFBIG, "%s is larger than %d bytes; is it a file of keys?",
+			path, BELAY__SECRET_FILE_MAX);
+	return r;
+}
+
 int belay__secret_read_lines(const char *path, struct belay__secret_line *lines, size_t max,
 	struct belay_error *reterr)
 {
-	_cleanup_text_ struct secret_text text = { 0 };
-	int r = read_text(path, "key", BELAY__SECRET_FILE_MAX, &text, reterr);
+	bool single;
 
-	if (r == 0 && text.len > BELAY__SECRET_FILE_MAX)
-		r = belay__fail(reterr, -EFBIG, "%s is larger than %d bytes; is it a file of keys?",
-			path, BELAY__SECRET_FILE_MAX);
+	return belay__secret_read_either(path, lines, max, &single, reterr);
+}
+
+int belay__secret_read_either(const char *path, struct belay__secret_line *lines, size_t max,
+	bool *ret_single, struct belay_error *reterr)
+{
+	_cleanup_text_ struct secret_text text = { 0 };
+	uint8_t only[BELAY__SECRET_LEN];
+	int r = read_keys(path, &text, reterr);
+
 	if (r < 0) {
 		explicit_bzero(lines, max * sizeof(*lines));
 		return r;
 	}
-	return belay__secret_parse_lines(text.chars, text.len, path, lines, max, reterr);
+	r = belay__secret_parse_lines(text.chars, text.len, path, lines, max, reterr);
+	if (r < 0)
+		return r;
+	*ret_single = parse_only(&text, only) == 0;
+	explicit_bzero(only, sizeof(only));
+	return r;
 }

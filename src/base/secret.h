@@ -38,12 +38,17 @@ int belay__secret_read(const char *path, const char *what,
  * too large. On failure nothing readable is left in LINES. */
 int belay__secret_read_lines(const char *path, struct belay__secret_line *lines, size_t max,
 	struct belay_error *reterr);
-/* The same of the LEN bytes at TEXT; NAME is what they are called in a sentence. */
+/* The same, with *RET_SINGLE whether the file holds one secret and nothing else, so that
+ * belay__secret_read() takes it, too. The file is read once. */
+int belay__secret_read_either(const char *path, struct belay__secret_line *lines, size_t max,
+	bool *ret_single, struct belay_error *reterr);
+/* What belay__secret_read_lines() does, of the LEN bytes at TEXT; NAME is what they are called in a sentence. */
 int belay__secret_parse_lines(const char *text, size_t len, const char *name,
 	struct belay__secret_line *lines, size_t max, struct belay_error *reterr);
 
 /* 64 digits at DIGITS into RET_SECRET, in a time that tells nothing about them. 0 or -EINVAL. */
 int belay__secret_parse(const char digits[static 64], uint8_t ret_secret[static BELAY__SECRET_LEN]);
 
-/* Whether NAME can be a host's. */
+/* Whether NAME can be a host's: of the letters that it can be made of, and none that the observer gives
+ * itself ("udp", "master", "key0" ...). */
 bool belay__host_valid(const char *name);

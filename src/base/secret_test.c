@@ -142,7 +142,7 @@ static void a_file_for_more_eyes_is_refused(void **state)
 		write_file(DIGITS, cases[i].mode);
 		assert_int_equal(belay__secret_read(path, "key", read, &error), cases[i].wanted);
 		if (cases[i].wanted < 0)
-			assert_non_null(strstr(error.text, "chmod"));
+			assert_non_null(strstr(error.text, "make a new key"));
 		assert_int_equal(belay__secret_read_lines(path, &line, 1, NULL),
 			cases[i].wanted < 0 ? cases[i].wanted : 1);
 		assert_int_equal(unlink(path), 0);
@@ -179,6 +179,42 @@ static void what_is_no_file_is_refused(void **state)
 	assert_int_equal(symlink("/dev/null", path), 0);
 	assert_int_equal(belay__secret_read(path, "key", read, NULL), -ELOOP);
 	assert_int_equal(unlink(path), 0);
+}
+
+static void a_huge_file_is_not_read_to_its_end(void **state)
+{
+	struct belay__secret_line line;
+	uint8_t read[BELAY__SECRET_LEN];
+	(void)state;
+
+	write_file(DIGITS, 0600);
+	assert_int_equal(truncate(path, INT64_C(1) << 40), 0);
+	assert_int_equal(belay__secret_read(path, "key", read, NULL), -EINVAL);
+	assert_int_equal(belay__secret_read_lines(path, &line, 1, NULL), -EFBIG);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void whether_a_file_holds_one_secret_only_is_told(void **state)
+{
+	static const struct {
+		const char *text;
+		bool single;
+	} cases[] = { { DIGITS, true }, { DIGITS "\n", true }, { DIGITS "\r\n", true },
+		{ "\n" DIGITS, false }, { DIGITS " web", false }, { DIGITS " ", false },
+		{ DIGITS "\n\n", false }, { "# one\n" DIGITS, false } };
+	struct belay__secret_line line;
+	uint8_t read[BELAY__SECRET_LEN];
+	(void)state;
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		bool single = !cases[i].single;
+
+		write_file(cases[i].text, 0600);
+		assert_int_equal(belay__secret_read_either(path, &line, 1, &single, NULL), 1);
+		assert_int_equal(single, cases[i].single);
+		assert_int_equal(belay__secret_read(path, "key", read, NULL) == 0, single);
+		assert_int_equal(unlink(path), 0);
+	}
 }
 
 static void a_line_may_name_its_host(void **state)
@@ -335,6 +371,8 @@ int main(void)
 		cmocka_unit_test(a_file_for_more_eyes_is_refused),
 		cmocka_unit_test(the_file_of_another_user_is_refused),
 		cmocka_unit_test(what_is_no_file_is_refused),
+		cmocka_unit_test(a_huge_file_is_not_read_to_its_end),
+		cmocka_unit_test(whether_a_file_holds_one_secret_only_is_told),
 		cmocka_unit_test(a_line_may_name_its_host),
 		cmocka_unit_test(a_nul_is_no_part_of_a_name),
 		cmocka_unit_test(lines_are_read_in_their_order),

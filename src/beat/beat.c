@@ -11,9 +11,6 @@
 #include "beat/fork_epoch.h"
 #include "beat/transport.h"
 
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-#define cold                __attribute__((cold, noinline))
-
 static void count_u32(uint32_t *counter)
 {
 	if (*counter < UINT32_MAX)
@@ -26,20 +23,30 @@ static void count_u64(uint64_t *counter)
 		++*counter;
 }
 
+/* A child's own first try does not wait for what its parent tried. */
+static int connect_child(struct belay *belay, uint64_t now_ns)
+{
+	if (belay->child_error == 0 || now_ns >= belay->reconnect_not_before_ns) {
+		belay->reconnect_not_before_ns = now_ns + BELAY__RECONNECT_EVERY_NS;
+		belay->child_error = belay__connect_anew(belay, now_ns);
+	}
+	return belay->child_error;
+}
+
 /* The handle came here with the memory of a parent. The copied descriptor is closed; the parent
  * keeps its own. Whoever has paths looks for an observer with its first beat; elsewhere nothing is
  * sent before there is a connection of its own. */
-static cold int start_anew_in_child(struct belay *belay, uint64_t now_ns)
+static belay__cold int start_anew_in_child(struct belay *belay, uint64_t now_ns)
 {
 	int r = 0;
 
 	belay->drops = 0;
 	if (belay->way == BELAY__WAY_UNIX) {
 		belay__connection_close(&belay->connection);
-		belay->absent_error = ENOTCONN;
+		belay->absent_error = -ENOTCONN;
 		belay->must_connect = true;
 	} else {
-		r = belay__connect_anew(belay, now_ns);
+		r = connect_child(belay, now_ns);
 	}
 	if (r < 0)
 		return r;
@@ -54,23 +61,23 @@ static cold int start_anew_in_child(struct belay *belay, uint64_t now_ns)
 }
 
 /* Whose number it is now is not known, so it is forgotten and not closed. */
-static cold void forget_connection(struct belay *belay)
+static belay__cold void forget_connection(struct belay *belay)
 {
 	belay->connection = BELAY__NO_CONNECTION;
-	belay->absent_error = ENOTCONN;
+	belay->absent_error = -ENOTCONN;
 	belay->must_connect = true;
 }
 
 /* Makes sure, before anything is sent, whose process and whose descriptor this is. */
 static inline int settle(struct belay *belay, uint64_t now_ns)
 {
-	if (unlikely(!belay__fork_epoch_is(belay->epoch))) {
+	if (belay__unlikely(!belay__fork_epoch_is(belay->epoch))) {
 		int r = start_anew_in_child(belay, now_ns);
 
 		if (r < 0)
 			return r;
 	}
-	if (unlikely(now_ns - belay->checked_ns >= BELAY__CHECK_EVERY_NS) &&
+	if (belay__unlikely(now_ns - belay->checked_ns >= BELAY__CHECK_EVERY_NS) &&
 		belay->connection.fd >= 0) {
 		if (!belay__connection_is_ours(&belay->connection))
 			forget_connection(belay);
@@ -83,7 +90,7 @@ static inline int settle(struct belay *belay, uint64_t now_ns)
 static __attribute__((noinline)) struct belay_outcome transmit_elsewhere(const struct belay *belay,
 	const uint8_t bytes[static BELAY_FRAME_LEN])
 {
-	int r = -belay->absent_error;
+	int r = belay->absent_error;
 
 	if (belay->way == BELAY__WAY_CUSTOM)
 		r = belay->transport.send(belay->transport.data, bytes);
@@ -95,11 +102,11 @@ static inline struct belay_outcome transmit(const struct belay *belay,
 {
 	ssize_t n;
 
-	if (unlikely(belay->connection.fd < 0))
+	if (belay__unlikely(belay->connection.fd < 0))
 		return transmit_elsewhere(belay, bytes);
 	do
 		n = send(belay->connection.fd, bytes, BELAY_FRAME_LEN, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (unlikely(n < 0 && errno == EINTR));
+	while (belay__unlikely(n < 0 && errno == EINTR));
 	return n < 0 ? belay_classify_send_error(errno)
 		     : (struct belay_outcome){ .sent = BELAY_SENT };
 }
@@ -140,7 +147,7 @@ static bool is_lost(struct belay *belay, int error)
 
 /* BYTES were not sent, with OUTCOME. Reconnects when it is time for that and sends them once
  * more. */
-static cold struct belay_outcome try_again(struct belay *belay, uint64_t now_ns,
+static belay__cold struct belay_outcome try_again(struct belay *belay, uint64_t now_ns,
 	const uint8_t bytes[static BELAY_FRAME_LEN], struct belay_outcome outcome)
 {
 	if (outcome.sent == BELAY_FAILED && !is_lost(belay, outcome.error)) {
@@ -165,7 +172,7 @@ static inline struct belay_frame compose(struct belay *belay, uint64_t now_ns, u
 {
 	uint64_t elapsed_ns = now_ns > belay->start_ns ? now_ns - belay->start_ns : 0;
 
-	if (unlikely(elapsed_ns < belay->timestamp_ns)) {
+	if (belay__unlikely(elapsed_ns < belay->timestamp_ns)) {
 		count_u64(&belay->clock_regressions);
 		elapsed_ns = belay->timestamp_ns;
 	}
@@ -185,16 +192,16 @@ struct belay_outcome belay_beat(struct belay *belay, enum belay_status status, u
 	struct belay_outcome outcome;
 	uint8_t bytes[BELAY_FRAME_LEN];
 
-	if (unlikely(belay == NULL))
+	if (belay__unlikely(belay == NULL))
 		return (struct belay_outcome){ .sent = BELAY_FAILED, .error = EBADF };
-	if (unlikely((unsigned)status > BELAY_CRITICAL)) {
+	if (belay__unlikely((unsigned)status > BELAY_CRITICAL)) {
 		belay->drops = 0;
 		return (struct belay_outcome){ .sent = BELAY_FAILED, .error = EINVAL };
 	}
 
 	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
 	int r = settle(belay, now_ns);
-	if (unlikely(r < 0)) {
+	if (belay__unlikely(r < 0)) {
 		errno = saved;
 		return (struct belay_outcome){ .sent = BELAY_FAILED, .error = -r };
 	}
@@ -202,7 +209,7 @@ struct belay_outcome belay_beat(struct belay *belay, enum belay_status status, u
 	belay_frame_encode(&frame, bytes);
 
 	outcome = transmit(belay, bytes);
-	if (unlikely(outcome.sent != BELAY_SENT)) {
+	if (belay__unlikely(outcome.sent != BELAY_SENT)) {
 		outcome = try_again(belay, now_ns, bytes, outcome);
 		errno = saved;
 		if (outcome.sent != BELAY_SENT)
@@ -269,6 +276,7 @@ int belay_reconnect(struct belay *belay)
 	belay->epoch = belay__fork_epoch();
 	belay->pid = (uint32_t)getpid();
 	belay->drops = 0;
+	belay->child_error = 0;
 	return 0;
 }
 

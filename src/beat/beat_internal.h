@@ -16,6 +16,9 @@
 #define BELAY__CHECK_EVERY_NS     UINT64_C(1000000000)
 #define BELAY__RECONNECT_EVERY_NS UINT64_C(100000000)
 
+#define belay__unlikely(condition) __builtin_expect(!!(condition), 0)
+#define belay__cold                __attribute__((cold, noinline))
+
 enum belay__way {
 	BELAY__WAY_UNIX,   /* to one of `paths` */
 	BELAY__WAY_UDP,    /* to `address` */
@@ -38,7 +41,8 @@ struct belay {
 	uint32_t reconnect_after;
 	bool on_any_drop;  /* false: only "no observer" and "peer gone" lead to a reconnect */
 	bool must_connect; /* forked, or the descriptor was lost: whatever the policy says */
-	int absent_error;  /* while there is no connection: why */
+	int absent_error;  /* while there is no connection: why, as a negative errno */
+	int child_error;   /* in a forked child that could not connect: why, as a negative errno */
 	uint64_t clock_regressions, fork_recoveries;
 
 	size_t in_use; /* index of the path that the connection leads to */

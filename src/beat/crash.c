@@ -1,10 +1,12 @@
 #include "beat/crash_internal.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -71,12 +73,28 @@ BELAY__HOT void belay__crash_say(int number, const siginfo_t *info, const void *
 	if (way != NULL && belay__crash_next_timestamp(&frame.timestamp_ns)) {
 		/* Asked anew: this may be a child that was forked since. */
 		frame.pid = (uint32_t)getpid();
-		if (way->note.fd >= 0 && way->note.pid == frame.pid)
-			belay__crash_note_write(&way->note, number, info, context);
 		belay_frame_encode(&frame, bytes);
 		way->transport.send(way->transport.data, bytes, frame.pid, frame.timestamp_ns);
+		/* Behind the frame, because a file system may make the process wait. */
+		if (way->note.fd >= 0 && way->note.pid == frame.pid)
+			belay__crash_note_write(&way->note, number, info, context);
 	}
 	(void)atomic_fetch_sub(&hook.speaking, 1);
+}
+
+/* Runs in a child of fork(2): who was speaking is not there. */
+static void nobody_speaks(void)
+{
+	atomic_store(&hook.speaking, 0);
+}
+
+/* Where this is refused, a child forked just then keeps what it puts away. */
+static void watch_forks(void)
+{
+	static bool watched;
+
+	if (!watched)
+		watched = pthread_atfork(NULL, NULL, nobody_speaks) == 0;
 }
 
 /* Frees a way that nobody can get any more, unless a handler still has it: then it stays, because what
@@ -150,6 +168,7 @@ static void rehearse(void)
 	belay_frame_encode(&frame, bytes);
 	(void)getpid();
 	(void)gettid();
+	(void)syscall(SYS_gettid);
 	if (write(-EBADF, bytes, 0) < 0) /* there is no such descriptor */
 		errno = saved;
 }
@@ -166,6 +185,7 @@ static int take_over(struct way *way, bool chain, struct belay_crash_report *ret
 			"no alternate stack");
 
 	begin_time();
+	watch_forks();
 	r = belay__crash_signals_take(chain, &installed, &left_alone);
 	if (r < 0) {
 		if (made > 0)
@@ -192,7 +212,7 @@ int belay__crash_install(const struct belay_crash_transport *transport, const ch
 	rehearse();
 	way = malloc(sizeof(*way));
 	if (way == NULL)
-		return belay__crash_failed(ret_report, reterr, BELAY_CRASH_STACK, -ENOMEM,
+		return belay__crash_failed(ret_report, reterr, BELAY_CRASH_SOCKET, -ENOMEM,
 			"no memory");
 	*way = (struct way){ .transport = *transport, .note = BELAY__CRASH_NO_NOTE };
 

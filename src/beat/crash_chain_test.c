@@ -358,6 +358,62 @@ static void a_handler_set_above_the_hook_may_call_it(void **state)
 	assert_int_equal(death.last.si_code, SEGV_ACCERR);
 }
 
+static pid_t recovers_only;
+
+/* What is not the one process it knows is given up. */
+static void recover_one_process(int number)
+{
+	if (getpid() != recovers_only)
+		give_up(number);
+	else
+		recover(number);
+}
+
+/* A child that shares the memory crashes; the process that it shares it with goes on as before. */
+static void crash_in_a_child_that_shares_memory(void *argument)
+{
+	int status = 0;
+	pid_t pid;
+	(void)argument;
+
+	recovers_only = getpid();
+	handle(SIGSEGV, recover_one_process, 0);
+	chain();
+	for (int i = 0; i < 2; i++) {
+		pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): what it is about */
+		if (pid == 0) {
+			fault();
+			_exit(1); /* NOLINT(clang-analyzer-unix.Vfork) */
+		}
+		if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) ||
+			WTERMSIG(status) != SIGSEGV)
+			_exit(2);
+	}
+	runs = 0; /* the children counted in the same memory */
+	if (sigsetjmp(recovery, 1) == 0)
+		fault();
+	/* And its own end is told: the handler takes the first of two. */
+	recovers_only = 0;
+	(void)raise(SIGSEGV);
+	if (runs != 2)
+		_exit(3);
+	(void)raise(SIGSEGV);
+}
+
+static void a_child_that_shares_memory_leaves_its_parent_what_it_had(void **state)
+{
+	const struct crash_child child = { .run = crash_in_a_child_that_shares_memory };
+	struct death death;
+	(void)state;
+
+	death = crash_watch(&observer, &child);
+	assert_true(WIFSIGNALED(death.status));
+	assert_int_equal(WTERMSIG(death.status), SIGSEGV);
+	assert_int_equal(death.last.si_code, SI_TKILL);
+	assert_int_equal(death.heard, 3);
+	assert_int_equal(death.frame.pid, death.pid);
+}
+
 static int begin(void **state)
 {
 	(void)state;
@@ -380,6 +436,7 @@ int main(void)
 		cmocka_unit_test(a_chained_handler_decides_and_only_a_default_end_is_told),
 		cmocka_unit_test(a_handled_signal_is_left_alone_and_listed),
 		cmocka_unit_test(a_handler_set_above_the_hook_may_call_it),
+		cmocka_unit_test(a_child_that_shares_memory_leaves_its_parent_what_it_had),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

@@ -4,6 +4,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -13,8 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,6 +156,84 @@ static void wait_for_it(int number)
 		(void)pause();
 }
 
+static void block_all(void)
+{
+	sigset_t all;
+
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+/* A loop of events: everything is blocked but while it waits. */
+static void wait_in_sigsuspend(int number)
+{
+	sigset_t none;
+	(void)number;
+
+	(void)sigemptyset(&none);
+	block_all();
+	crash_ready();
+	(void)sigsuspend(&none);
+}
+
+static void wait_in_ppoll(int number)
+{
+	sigset_t none;
+	(void)number;
+
+	(void)sigemptyset(&none);
+	block_all();
+	crash_ready();
+	(void)ppoll(NULL, 0, NULL, &none);
+}
+
+static void wait_in_epoll_pwait(int number)
+{
+	const int fd = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event;
+	sigset_t none;
+	(void)number;
+
+	(void)sigemptyset(&none);
+	block_all();
+	crash_ready();
+	(void)epoll_pwait(fd, &event, 1, -1, &none);
+}
+
+/* Others are blocked, and pending, before and behind it in number. */
+static void make_others_wait(int number)
+{
+	sigset_t others;
+
+	(void)sigfillset(&others);
+	(void)sigdelset(&others, number);
+	(void)sigprocmask(SIG_SETMASK, &others, NULL);
+	(void)kill(getpid(), SIGHUP);
+	(void)kill(getpid(), SIGTERM);
+	(void)kill(getpid(), SIGRTMIN);
+}
+
+static void kill_itself_before_others(int number)
+{
+	make_others_wait(number);
+	(void)kill(getpid(), number);
+}
+
+static void read_nowhere_before_others(int number)
+{
+	make_others_wait(number);
+	read_nowhere(number);
+}
+
+/* The kernel has no room for the siginfo of what is sent, and sends the signal without. */
+static void raise_without_room(int number)
+{
+	const struct rlimit none = { 0, 0 };
+
+	(void)setrlimit(RLIMIT_SIGPENDING, &none);
+	(void)raise(number);
+}
+
 static void kill_from_outside(pid_t pid, int number)
 {
 	assert_int_equal(kill(pid, number), 0);
@@ -197,6 +278,14 @@ static const struct way ways[] = {
 	ALL("kill()", SI_USER, wait_for_it, kill_from_outside),
 	ALL("sigqueue()", SI_QUEUE, wait_for_it, queue_from_outside),
 	ALL("tgkill()", SI_TKILL, wait_for_it, thread_kill_from_outside),
+	ALL("kill() in sigsuspend()", SI_USER, wait_in_sigsuspend, kill_from_outside),
+	ALL("sigqueue() in sigsuspend()", SI_QUEUE, wait_in_sigsuspend, queue_from_outside),
+	ALL("tgkill() in sigsuspend()", SI_TKILL, wait_in_sigsuspend, thread_kill_from_outside),
+	ALL("kill() in ppoll()", SI_USER, wait_in_ppoll, kill_from_outside),
+	ALL("kill() in epoll_pwait()", SI_USER, wait_in_epoll_pwait, kill_from_outside),
+	ALL("kill() before others", SI_USER, kill_itself_before_others, NULL),
+	ALL("raise() without room for it", SI_USER, raise_without_room, NULL),
+	{ "read at 8 before others", SIGSEGV, SEGV_MAPERR, read_nowhere_before_others, NULL },
 };
 /* clang-format on */
 

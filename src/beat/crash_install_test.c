@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,10 @@
 
 #include "base/fd.h"
 #include "beat/test_observer.h"
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
 
 /* This program is linked so that these stand before the C library's. */
 int __real_sigaction(int number, const struct sigaction *action, struct sigaction *old);
@@ -231,11 +236,15 @@ static void a_failure_leaves_what_was_installed_before(void **state)
 static bool install_without_stdio(void *argument)
 {
 	const struct belay_crash_options options = { .note = note_path };
+	static bool was_open[1024];
+	unsigned made = 0;
 	(void)argument;
 
 	begin_plainly();
 	for (int fd = 0; fd <= 2; fd++)
 		(void)close(fd);
+	for (int fd = 0; fd < 1024; fd++)
+		was_open[fd] = fcntl(fd, F_GETFD) >= 0;
 	if (belay_crash_install_uds(observer.path, &options, NULL, NULL) != 0)
 		return false;
 	for (int fd = 0; fd <= 2; fd++)
@@ -244,17 +253,66 @@ static bool install_without_stdio(void *argument)
 	for (int fd = 3; fd < 1024; fd++) {
 		int flags = fcntl(fd, F_GETFD);
 
-		if (fd >= 63 && flags >= 0 && (flags & FD_CLOEXEC) == 0)
+		if (was_open[fd] || flags < 0)
+			continue;
+		made++;
+		if ((flags & FD_CLOEXEC) == 0)
 			return false;
 	}
 	belay_crash_uninstall();
-	return true;
+	return made == 2; /* socket and note */
 }
 
 static void nothing_takes_the_place_of_a_closed_standard_descriptor(void **state)
 {
 	(void)state;
 	assert_in_child(install_without_stdio, NULL);
+}
+
+static bool name_a_relative_socket(void *argument)
+{
+	struct belay_crash_report report;
+	struct belay_error error;
+	(void)argument;
+
+	begin_plainly();
+	(void)setenv("BELAY_SOCKET", "not/absolute", 1);
+	return belay_crash_install_uds(NULL, NULL, &report, &error) == -EINVAL &&
+		report.step == BELAY_CRASH_SOCKET && strstr(error.text, "$BELAY_SOCKET") != NULL;
+}
+
+static void a_socket_that_the_environment_names_wrongly_is_told(void **state)
+{
+	(void)state;
+	assert_in_child(name_a_relative_socket, NULL);
+}
+
+/* The least that the kernel takes has no room for a handler that does anything. */
+static bool have_a_small_stack(void *argument)
+{
+	const size_t told = getauxval(AT_MINSIGSTKSZ), size = told > 2048 ? told : 2048;
+	stack_t small = { .ss_size = size }, now;
+	(void)argument;
+
+	begin_plainly();
+	small.ss_sp = malloc(size);
+	if (small.ss_sp == NULL || sigaltstack(&small, NULL) < 0)
+		return false;
+	if (belay_crash_install_uds(observer.path, NULL, NULL, NULL) != 0 ||
+		sigaltstack(NULL, &now) < 0 || now.ss_size < size + 4096)
+		return false;
+	belay_crash_uninstall();
+	if (sigaltstack(NULL, &now) < 0 || now.ss_sp != small.ss_sp || now.ss_size != size)
+		return false;
+	(void)__real_sigaltstack(&no_stack, NULL);
+	free(small.ss_sp);
+	return true;
+}
+
+static void a_stack_that_is_too_small_is_replaced_and_put_back(void **state)
+{
+	(void)state;
+	assert_in_child(have_a_small_stack, NULL);
 }
 
 static unsigned closed;
@@ -334,6 +392,8 @@ int main(void)
 		cmocka_unit_test(installing_again_replaces_and_uninstalling_leaves_nothing),
 		cmocka_unit_test(a_failure_leaves_what_was_installed_before),
 		cmocka_unit_test(nothing_takes_the_place_of_a_closed_standard_descriptor),
+		cmocka_unit_test(a_socket_that_the_environment_names_wrongly_is_told),
+		cmocka_unit_test(a_stack_that_is_too_small_is_replaced_and_put_back),
 		cmocka_unit_test(a_way_is_closed_once_when_it_is_replaced),
 		cmocka_unit_test(every_step_has_a_name),
 	};

@@ -50,9 +50,10 @@ bool belay__crash_comes_again(int number, int code);
 
 /* crash_stack.c */
 
-/* 1: the calling thread has a stack of ours now, 0: it has one already; or a negative errno. */
+/* 1: the calling thread has a stack of ours now, 0: it has one with room already; or a negative
+ * errno. */
 int belay__crash_stack_make(void);
-/* Undoes it, in the same thread. */
+/* Undoes it, in the same thread, and puts back what was there before. */
 void belay__crash_stack_drop(void);
 
 /* crash_note_file.c */
@@ -70,7 +71,8 @@ struct belay__crash_note {
 
 #define BELAY__CRASH_NOTE_MAX 256
 
-/* Opens the note at PATH, which may be there, and changes nothing in it. 0 or a negative errno. */
+/* Opens the note at PATH, which may be there, and changes nothing in it. 0 or a negative errno; then no
+ * file is there that was not there before. */
 int belay__crash_note_open(const char *path, struct belay__crash_note *ret_note);
 /* The same at `<SOCKET>.crash/PID`, or beside each default socket (NULL). 0 without a note when no
  * directory is there for us. */

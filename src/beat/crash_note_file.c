@@ -16,45 +16,66 @@
 
 #define DIRECTORY_SUFFIX ".crash"
 
-/* Never 0, 1 or 2, and nothing that was not a plain file of this user with one name. */
-static int open_file(const char *path, bool *ret_made)
+/* A note is a plain file of this user with one name. */
+static int look_at(int fd, struct stat *ret_status)
+{
+	if (fstat(fd, ret_status) < 0)
+		return -errno;
+	return S_ISREG(ret_status->st_mode) && ret_status->st_uid == geteuid() &&
+			ret_status->st_nlink == 1
+		? 0
+		: -EPERM;
+}
+
+static int lift(int *fd)
+{
+	const int higher = fcntl(*fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+	if (higher < 0)
+		return -errno;
+	(void)belay__close(*fd);
+	*fd = higher;
+	return 0;
+}
+
+/* Never 0, 1 or 2. What is made and then refused, as on a file system that gives files to somebody
+ * else, does not stay. */
+static int open_file(const char *path, struct stat *ret_status, bool *ret_made)
 {
 	const int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	_cleanup_close_ int fd = open(path, flags | O_CREAT | O_EXCL, 0600);
 	const bool made = fd >= 0;
-	struct stat status;
-	int higher;
+	int r;
 
 	if (fd < 0 && errno == EEXIST)
 		fd = open(path, flags);
-	if (fd < 0 || fstat(fd, &status) < 0)
+	if (fd < 0)
 		return -errno;
-	if (!S_ISREG(status.st_mode) || status.st_uid != geteuid() || status.st_nlink != 1)
-		return -EPERM;
+	r = look_at(fd, ret_status);
+	if (r == 0 && fd <= STDERR_FILENO)
+		r = lift(&fd);
+	if (r < 0) {
+		if (made)
+			(void)unlink(path);
+		return r;
+	}
 	*ret_made = made;
-	if (fd > STDERR_FILENO)
-		return TAKE_FD(fd);
-	higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	if (higher < 0 && made)
-		(void)unlink(path);
-	return higher < 0 ? -errno : higher;
+	return TAKE_FD(fd);
 }
 
 int belay__crash_note_open(const char *path, struct belay__crash_note *ret_note)
 {
 	struct belay__crash_note note = { .pid = (uint32_t)getpid() };
 	_cleanup_close_ int fd = -EBADF;
-	struct stat status;
+	struct stat status = { 0 };
 
 	note.path = strdup(path);
 	if (note.path == NULL)
 		return -ENOMEM;
-	fd = open_file(path, &note.made);
-	if (fd < 0 || fstat(fd, &status) < 0) {
-		int r = fd < 0 ? fd : -errno;
-
+	fd = open_file(path, &status, &note.made);
+	if (fd < 0) {
 		free(note.path);
-		return r;
+		return fd;
 	}
 	note.device = status.st_dev;
 	note.inode = status.st_ino;
@@ -248,5 +269,5 @@ void belay__crash_note_write(struct belay__crash_note *note, int number, const s
 	len = belay__crash_note_text(text, number, info, program_counter_of(context),
 		(uint32_t)gettid(), belay__clock_ns(CLOCK_REALTIME));
 	if (write(note->fd, text, len) < 0)
-		return; /* the frame is still to come */
+		return; /* the frame said what matters */
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -256,6 +257,24 @@ static void only_a_plain_file_of_our_own_becomes_a_note(void **state)
 	assert_int_equal(unlink(note_path), 0);
 }
 
+/* As on a file system that makes files somebody else's. */
+static void a_file_that_is_refused_is_not_left_behind(void **state)
+{
+	struct belay__crash_note note = BELAY__CRASH_NO_NOTE;
+	int r;
+	(void)state;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chmod(observer.directory, 0777), 0);
+	(void)setfsuid(65534);
+	r = belay__crash_note_open(note_path, &note);
+	(void)setfsuid(0);
+	assert_int_equal(r, -EPERM);
+	assert_int_equal(note.fd, -EBADF);
+	assert_int_equal(access(note_path, F_OK), -1);
+}
+
 static int begin(void **state)
 {
 	(void)state;
@@ -282,6 +301,7 @@ int main(void)
 		cmocka_unit_test(a_file_that_took_the_notes_number_is_not_written_to),
 		cmocka_unit_test(by_default_it_lies_where_the_observer_looks),
 		cmocka_unit_test(only_a_plain_file_of_our_own_becomes_a_note),
+		cmocka_unit_test(a_file_that_is_refused_is_not_left_behind),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 #include <belay/sealed.h>
 
 #include "base/fd.h"
+#include "beat/crash_internal.h"
 #include "beat/test_observer.h"
 #include "wire/seal.h"
 
@@ -40,6 +42,26 @@ ssize_t __wrap_getrandom(void *bytes, size_t len, unsigned flags)
 static const struct belay_key key = { .bytes = { 1, 2, 3 } };
 static int receiver = -EBADF;
 static char address[32];
+
+static int listen_at(uint16_t port)
+{
+	const struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (const struct sockaddr *)&in, sizeof(in)), 0);
+	return fd;
+}
+
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_in in = { 0 };
+	socklen_t len = sizeof(in);
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	return ntohs(in.sin_port);
+}
 
 /* A frame as it came. */
 struct heard {
@@ -173,6 +195,11 @@ static void a_wrong_address_or_no_key_is_refused(void **state)
 	assert_int_equal(report.step, BELAY_CRASH_SOCKET);
 	assert_int_equal(belay_crash_install_sealed(NULL, &key, NULL, &report, NULL), -EINVAL);
 	assert_int_equal(report.step, BELAY_CRASH_SOCKET);
+	assert_int_equal(belay_crash_install_sealed("127.0.0.1:0", &key, NULL, &report, NULL),
+		-EINVAL);
+	assert_int_equal(report.step, BELAY_CRASH_SOCKET);
+	assert_int_equal(belay_crash_install_udp("127.0.0.1:0", NULL, &report, NULL), -EINVAL);
+	assert_int_equal(report.step, BELAY_CRASH_SOCKET);
 	assert_int_equal(belay_crash_install_sealed(address, NULL, NULL, &report, NULL), -EINVAL);
 	assert_int_equal(report.step, BELAY_CRASH_OPTIONS);
 	assert_int_equal(belay__fd_count(), descriptors);
@@ -197,17 +224,106 @@ static void nothing_is_left_of_a_way_that_was_replaced(void **state)
 	assert_in_child(come_and_go, NULL);
 }
 
-static int begin(void **state)
+enum { THREADS = 4, WORDS_EACH = 20, ROUNDS = 3, WORDS = ROUNDS * THREADS * WORDS_EACH };
+
+static void *say_all(void *argument)
 {
-	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t len = sizeof(any);
+	(void)argument;
+	for (int i = 0; i < WORDS_EACH; i++)
+		belay__crash_say(SIGSEGV, NULL, NULL);
+	return NULL;
+}
+
+/* More words than a process can say that dies of the first. */
+static bool say_in_threads_and_after_reinstalling(void *argument)
+{
+	pthread_t threads[THREADS];
+	(void)argument;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		if (belay_crash_install_sealed(address, &key, NULL, NULL, NULL) != 0)
+			return false;
+		for (int i = 0; i < THREADS; i++)
+			if (pthread_create(&threads[i], NULL, say_all, NULL) != 0)
+				return false;
+		for (int i = 0; i < THREADS; i++)
+			(void)pthread_join(threads[i], NULL);
+	}
+	return true;
+}
+
+static int by_nonce(const void *a, const void *b)
+{
+	return memcmp(((const struct heard *)a)->bytes, ((const struct heard *)b)->bytes,
+		BELAY__PREFIX_LEN);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct heard *left = a, *right = b;
+
+	return (left->frame.timestamp_ns > right->frame.timestamp_ns) -
+		(left->frame.timestamp_ns < right->frame.timestamp_ns);
+}
+
+static void no_two_words_of_one_process_share_a_prefix_or_a_time(void **state)
+{
+	static struct heard heard[WORDS];
 	(void)state;
 
-	assert_int_equal(belay__seal_init(), 0);
-	receiver = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(receiver, (const struct sockaddr *)&any, sizeof(any)), 0);
-	assert_int_equal(getsockname(receiver, (struct sockaddr *)&any, &len), 0);
-	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)ntohs(any.sin_port));
+	assert_in_child(say_in_threads_and_after_reinstalling, NULL);
+	for (int i = 0; i < WORDS; i++)
+		heard[i] = hear();
+	assert_silent();
+	qsort(heard, WORDS, sizeof(heard[0]), by_nonce);
+	for (int i = 1; i < WORDS; i++)
+		assert_memory_not_equal(heard[i - 1].bytes, heard[i].bytes, BELAY__PREFIX_LEN);
+	qsort(heard, WORDS, sizeof(heard[0]), by_time);
+	for (int i = 1; i < WORDS; i++)
+		assert_true(heard[i - 1].frame.timestamp_ns < heard[i].frame.timestamp_ns);
+}
+
+static bool crashes_in_child(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		fault();
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status);
+}
+
+/* One worker's word is refused; the refusal waits at the socket that all of them share. */
+static bool workers_crash(void *port)
+{
+	(void)signal(SIGSEGV, SIG_DFL);
+	if (belay_crash_install_sealed(address, &key, NULL, NULL, NULL) != 0 || !crashes_in_child())
+		return false;
+	receiver = listen_at(*(const uint16_t *)port);
+	if (!crashes_in_child())
+		return false;
+	(void)hear();
+	assert_silent();
+	return true;
+}
+
+static void what_was_refused_to_one_worker_does_not_silence_the_next(void **state)
+{
+	uint16_t port = port_of(receiver);
+	(void)state;
+
+	receiver = belay__close(receiver);
+	assert_in_child(workers_crash, &port);
+	receiver = listen_at(port);
+}
+
+/* libsodium is started by the installations alone. */
+static int begin(void **state)
+{
+	(void)state;
+
+	receiver = listen_at(0);
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)port_of(receiver));
 	return 0;
 }
 
@@ -226,6 +342,8 @@ int main(void)
 		cmocka_unit_test(degraded_entropy_has_to_be_asked_for),
 		cmocka_unit_test(a_wrong_address_or_no_key_is_refused),
 		cmocka_unit_test(nothing_is_left_of_a_way_that_was_replaced),
+		cmocka_unit_test(no_two_words_of_one_process_share_a_prefix_or_a_time),
+		cmocka_unit_test(what_was_refused_to_one_worker_does_not_silence_the_next),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

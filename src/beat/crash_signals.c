@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/hot.h"
@@ -14,19 +16,28 @@ static const int numbers[COUNT] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SI
 
 /* A signal of ours. OLD is what was there before and is valid while TAKEN. */
 struct taken {
-	atomic_bool chained; /* OLD is a handler that runs before anything is said */
-	atomic_bool dying;   /* somebody has gone back to the default action for good */
+	/* The process where somebody has gone back to the default action for good. It is one's own, or
+	 * one that this memory is shared with or was copied of: then it means nothing here. */
+	_Atomic pid_t dying;
 	bool taken;
 	struct sigaction old;
 };
 /* By their numbers, so that the handler finds its own without looking. */
 static struct taken signals[SIGSYS + 1];
 
+/* That a handler was there before is not remembered beside the kernel's table of actions but in it: a
+ * child of vfork(2) has a table of its own, and everything else is its parent's. */
 static void on_crash(int number, siginfo_t *info, void *context);
+static void on_chained(int number, siginfo_t *info, void *context);
+
+static bool is(const struct sigaction *action, void (*handler)(int, siginfo_t *, void *))
+{
+	return (action->sa_flags & SA_SIGINFO) != 0 && action->sa_sigaction == handler;
+}
 
 static bool is_ours(const struct sigaction *action)
 {
-	return (action->sa_flags & SA_SIGINFO) != 0 && action->sa_sigaction == on_crash;
+	return is(action, on_crash) || is(action, on_chained);
 }
 
 /* Every signal is blocked meanwhile: without the hook there would be no process any more that could
@@ -36,7 +47,7 @@ static struct sigaction plain_action(void)
 	struct sigaction action = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
 	action.sa_sigaction = on_crash;
-	(void)sigfillset(&action.sa_mask);
+	memset(&action.sa_mask, 0xff, sizeof(action.sa_mask));
 	return action;
 }
 
@@ -45,7 +56,7 @@ static struct sigaction chained_action(const struct sigaction *old)
 {
 	struct sigaction action = *old;
 
-	action.sa_sigaction = on_crash;
+	action.sa_sigaction = on_chained;
 	action.sa_flags = (old->sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
 	return action;
 }
@@ -85,27 +96,54 @@ bool belay__crash_comes_again(int number, int code)
 	}
 }
 
+static const struct sigaction by_default = { .sa_handler = SIG_DFL };
+
+/* The kernel takes the thread's mask from here when the handler returns. The signal may have come
+ * through a mask that was there only while the thread waited (sigsuspend(2), ppoll(2)), behind which it
+ * is blocked; and whatever came in the meantime, to end the process otherwise or well, is to come too
+ * late. The kernel's set is shorter than the C library's, and other things lie behind it. */
+static BELAY__HOT void let_through_only(int number, void *context)
+{
+	ucontext_t *state = context;
+	unsigned long mask[64 / 8 / sizeof(unsigned long)];
+
+	if (state == NULL) /* a handler above this one that was not told */
+		return;
+	memset(mask, 0xff, sizeof(mask)); /* also those that the C library keeps for itself */
+	mask[0] &= ~(1UL << (number - 1));
+	memcpy(&state->uc_sigmask, mask, sizeof(mask));
+}
+
+/* Where a filter forbids all that leads to the default action: an instruction that fails ends the
+ * process as a crash, because its signal is blocked or has the default action. Living on is no way, and
+ * an exit would look like one that was meant. */
+__attribute__((noreturn, cold)) static void end_anyhow(void)
+{
+	(void)sigaction(SIGILL, &by_default, NULL);
+	__builtin_trap();
+}
+
 /* Does what the signal would have done without the hook. An instruction that fails again is run again
  * by returning. Anything else is queued once more, as it came, to this very thread: to itself a thread
  * may send any siginfo, also one with the kernel's codes. The signal is blocked until the handler
  * returns, so that the process ends where it was when the signal came. */
-static BELAY__HOT void end_by_default(struct taken *signal, int number, siginfo_t *info)
+static BELAY__HOT void end_by_default(struct taken *signal, int number, siginfo_t *info,
+	void *context)
 {
-	static const struct sigaction by_default = { .sa_handler = SIG_DFL };
-	pid_t pid, thread;
+	const pid_t pid = getpid();
+	pid_t thread;
 
-	atomic_store(&signal->dying, true);
-	(void)sigaction(number, &by_default, NULL);
+	let_through_only(number, context);
+	atomic_store(&signal->dying, pid);
+	if (sigaction(number, &by_default, NULL) < 0)
+		end_anyhow();
 	if (belay__crash_comes_again(number, info->si_code))
 		return;
 
-	pid = getpid();
 	thread = gettid();
-	if (syscall(SYS_rt_tgsigqueueinfo, pid, thread, number, info) == 0)
-		return;
-	/* A filter that forbids this leaves the plain way, or none; living on is not one. */
-	if (syscall(SYS_tgkill, pid, thread, number) != 0)
-		_exit(128 + number);
+	if (syscall(SYS_rt_tgsigqueueinfo, pid, thread, number, info) != 0 &&
+		syscall(SYS_tgkill, pid, thread, number) != 0)
+		end_anyhow();
 }
 
 /* The default action is ours again, so that we hear when it is really taken. */
@@ -113,8 +151,7 @@ static void stand_for_default(struct taken *signal, int number)
 {
 	const struct sigaction action = plain_action();
 
-	atomic_store(&signal->chained, false);
-	if (!atomic_load(&signal->dying))
+	if (atomic_load(&signal->dying) != getpid())
 		(void)sigaction(number, &action, NULL);
 }
 
@@ -142,14 +179,22 @@ static void run_old(struct taken *signal, int number, siginfo_t *info, void *con
 static BELAY__HOT void on_crash(int number, siginfo_t *info, void *context)
 {
 	int saved = errno;
+
+	belay__crash_say(number, info, context);
+	end_by_default(&signals[number], number, info, context);
+	errno = saved;
+}
+
+/* One that was set above this one may call it when there is no handler below it any more. */
+static void on_chained(int number, siginfo_t *info, void *context)
+{
+	int saved = errno;
 	struct taken *signal = &signals[number];
 
-	if (atomic_load_explicit(&signal->chained, memory_order_relaxed)) {
+	if (signal->old.sa_handler == SIG_DFL)
+		on_crash(number, info, context);
+	else
 		run_old(signal, number, info, context);
-	} else {
-		belay__crash_say(number, info, context);
-		end_by_default(signal, number, info);
-	}
 	errno = saved;
 }
 
@@ -164,15 +209,14 @@ static int set(int number, const struct sigaction *action)
 	return sigaction(number, action, NULL) < 0 ? -errno : 0;
 }
 
-/* Sets ACTION, which calls OLD first when CHAINED. What the handler reads is written before. */
-static int take(int number, const struct sigaction *old, struct sigaction action, bool chained)
+/* Sets ACTION, which may call OLD. What the handler reads is written before. */
+static int take(int number, const struct sigaction *old, struct sigaction action)
 {
 	struct taken *signal = &signals[number];
 
 	signal->old = *old;
 	signal->taken = true;
-	atomic_store(&signal->dying, false);
-	atomic_store(&signal->chained, chained);
+	atomic_store(&signal->dying, 0);
 	return sigaction(number, &action, NULL) < 0 ? -errno : 1;
 }
 
@@ -182,18 +226,18 @@ static int decide(int number, const struct sigaction *there, bool chain)
 	struct taken *signal = &signals[number];
 
 	if (is_ours(there)) {
-		if (chain || !signal->chained)
+		if (chain || !is(there, on_chained))
 			return 1;
 		signal->taken = false;
 		return set(number, &signal->old);
 	}
 	if (there->sa_handler == SIG_DFL)
-		return take(number, there, plain_action(), /* chained= */ false);
+		return take(number, there, plain_action());
 	/* Whoever came between may call us as the handler before it; two that call each other would
 	 * never end. */
 	if (there->sa_handler == SIG_IGN || !chain || signal->taken)
 		return 0;
-	return take(number, there, chained_action(there), /* chained= */ true);
+	return take(number, there, chained_action(there));
 }
 
 int belay__crash_signals_take(bool chain, uint64_t *ret_installed, uint64_t *ret_left_alone)
@@ -227,15 +271,13 @@ int belay__crash_signals_take(bool chain, uint64_t *ret_installed, uint64_t *ret
  * knows what to do. A handler that ran for the one time that it was set for does not come back. */
 void belay__crash_signals_give_back(void)
 {
-	static const struct sigaction by_default = { .sa_handler = SIG_DFL };
-
 	for (size_t i = 0; i < COUNT; i++) {
 		struct taken *signal = &signals[numbers[i]];
 		struct sigaction now;
 
 		if (!signal->taken || sigaction(numbers[i], NULL, &now) < 0 || !is_ours(&now))
 			continue;
-		(void)set(numbers[i], signal->chained ? &signal->old : &by_default);
+		(void)set(numbers[i], is(&now, on_chained) ? &signal->old : &by_default);
 		signal->taken = false;
 	}
 }

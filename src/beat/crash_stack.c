@@ -13,6 +13,10 @@
 
 /* Handlers from before us run on it as well, and memory that is not touched costs nothing. */
 #define ROOM ((size_t)64 * 1024)
+/* What ours take at most, beside what the kernel puts there. */
+#define NEED ((size_t)4 * 1024)
+/* At the top of the room: the stack that was there before. */
+#define KEPT ((sizeof(stack_t) + 63) / 64 * 64)
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
@@ -31,19 +35,32 @@ static size_t stack_size(void)
 	return (size + page - 1) / page * page;
 }
 
-static void drop(void *base)
+static stack_t *before(void *base)
 {
-	stack_t now, none = { .ss_flags = SS_DISABLE };
-	char *lowest = (char *)base + page_size();
+	return (stack_t *)(void *)((char *)base + page_size() + stack_size() - KEPT);
+}
 
-	if (sigaltstack(NULL, &now) == 0 && now.ss_sp == lowest)
-		(void)sigaltstack(&none, NULL);
+/* Gives up the stack at BASE for NEXT. */
+static void drop(void *base, const stack_t *next)
+{
+	stack_t now;
+
+	if (sigaltstack(NULL, &now) == 0 && now.ss_sp == (char *)base + page_size())
+		(void)sigaltstack(next, NULL);
 	(void)munmap(base, page_size() + stack_size());
+}
+
+/* The thread ends, and whoever made the stack before may have freed it by now. */
+static void drop_at_end(void *base)
+{
+	const stack_t none = { .ss_flags = SS_DISABLE };
+
+	drop(base, &none);
 }
 
 static void make_key(void)
 {
-	key_error = pthread_key_create(&key, drop);
+	key_error = pthread_key_create(&key, drop_at_end);
 }
 
 /* What lies on top is written to now, so that the crash does not have to wait for memory. */
@@ -56,15 +73,16 @@ static void touch(char *stack, size_t size)
 		top[-(ptrdiff_t)depth] = 0;
 }
 
-static int use(void *base)
+static int use(void *base, const stack_t *there)
 {
 	stack_t stack = {
 		.ss_sp = (char *)base + page_size(),
-		.ss_size = stack_size(),
+		.ss_size = stack_size() - KEPT,
 	};
 
-	if (mprotect(stack.ss_sp, stack.ss_size, PROT_READ | PROT_WRITE) < 0)
+	if (mprotect(stack.ss_sp, stack_size(), PROT_READ | PROT_WRITE) < 0)
 		return -errno;
+	*before(base) = *there;
 	touch(stack.ss_sp, stack.ss_size);
 	if (pthread_setspecific(key, base) != 0)
 		return -ENOMEM;
@@ -85,7 +103,10 @@ int belay__crash_stack_make(void)
 
 	if (sigaltstack(NULL, &now) < 0)
 		return -errno;
-	if ((now.ss_flags & SS_DISABLE) == 0)
+	/* One that has no room is replaced, unless it is in use just now. */
+	if ((now.ss_flags & SS_DISABLE) == 0 &&
+		((now.ss_flags & SS_ONSTACK) != 0 ||
+			now.ss_size >= getauxval(AT_MINSIGSTKSZ) + NEED))
 		return 0;
 	(void)pthread_once(&once, make_key);
 	if (key_error != 0)
@@ -96,7 +117,7 @@ int belay__crash_stack_make(void)
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (base == MAP_FAILED)
 		return -errno;
-	r = use(base);
+	r = use(base, &now);
 	if (r < 0)
 		(void)munmap(base, page_size() + stack_size());
 	return r;
@@ -113,13 +134,28 @@ void belay__crash_stack_drop(void)
 	if (base == NULL)
 		return;
 	(void)pthread_setspecific(key, NULL);
-	drop(base);
+	drop(base, before(base));
+}
+
+/* A fault whose signal is blocked ends the process before any handler is asked. abort(3) sees to its
+ * own. */
+static void unblock_faults(void)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS };
+	sigset_t mask;
+
+	(void)sigemptyset(&mask);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		(void)sigaddset(&mask, faults[i]);
+	(void)pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
 }
 
 int belay_crash_thread(void)
 {
 	int saved = errno, r = belay__crash_stack_make();
 
+	if (r >= 0)
+		unblock_faults();
 	errno = saved;
 	return r < 0 ? r : 0;
 }

@@ -104,13 +104,14 @@ static void assert_calls(const struct calls *calls, const long *expected, unsign
 		assert_calls(&(calls), expected_, sizeof(expected_) / sizeof(expected_[0]));       \
 	} while (0)
 
-static void after_a_fault_the_pid_one_send_and_the_default(void **state)
+static void after_a_fault_the_pid_a_look_one_send_and_the_default(void **state)
 {
 	struct calls calls;
 	(void)state;
 
 	calls = trace(NULL, true);
-	ASSERT_CALLS(calls, SYS_getpid, SYS_sendto, SYS_rt_sigaction, SYS_rt_sigreturn);
+	ASSERT_CALLS(calls, SYS_getpid, SYS_getsockopt, SYS_sendto, SYS_getpid, SYS_rt_sigaction,
+		SYS_rt_sigreturn);
 }
 
 static void what_was_sent_is_queued_again(void **state)
@@ -119,11 +120,11 @@ static void what_was_sent_is_queued_again(void **state)
 	(void)state;
 
 	calls = trace(NULL, false);
-	ASSERT_CALLS(calls, SYS_getpid, SYS_sendto, SYS_rt_sigaction, SYS_getpid, SYS_gettid,
-		SYS_rt_tgsigqueueinfo, SYS_rt_sigreturn);
+	ASSERT_CALLS(calls, SYS_getpid, SYS_getsockopt, SYS_sendto, SYS_getpid, SYS_rt_sigaction,
+		SYS_gettid, SYS_rt_tgsigqueueinfo, SYS_rt_sigreturn);
 }
 
-static void a_note_is_one_write_more(void **state)
+static void a_note_is_one_write_more_behind_the_frame(void **state)
 {
 	const struct belay_crash_options options = { .note = note_path };
 	struct calls calls;
@@ -133,9 +134,9 @@ static void a_note_is_one_write_more(void **state)
 	(void)unlink(note_path);
 	if (!calls.traced)
 		skip();
-	assert_true(calls.numbers[1] == SYS_fstat || calls.numbers[1] == SYS_newfstatat);
-	ASSERT_CALLS(calls, SYS_getpid, calls.numbers[1], SYS_gettid, SYS_write, SYS_sendto,
-		SYS_rt_sigaction, SYS_rt_sigreturn);
+	assert_true(calls.numbers[3] == SYS_fstat || calls.numbers[3] == SYS_newfstatat);
+	ASSERT_CALLS(calls, SYS_getpid, SYS_getsockopt, SYS_sendto, calls.numbers[3], SYS_gettid,
+		SYS_write, SYS_getpid, SYS_rt_sigaction, SYS_rt_sigreturn);
 }
 
 static int begin(void **state)
@@ -157,9 +158,9 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(after_a_fault_the_pid_one_send_and_the_default),
+		cmocka_unit_test(after_a_fault_the_pid_a_look_one_send_and_the_default),
 		cmocka_unit_test(what_was_sent_is_queued_again),
-		cmocka_unit_test(a_note_is_one_write_more),
+		cmocka_unit_test(a_note_is_one_write_more_behind_the_frame),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

@@ -256,6 +256,47 @@ static void an_exhausted_stack_is_told(void **state)
 	}
 }
 
+static void *crash_with_all_blocked(void *prepare)
+{
+	sigset_t all;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, NULL);
+	if (prepare != NULL && belay_crash_thread() != 0)
+		_exit(2);
+	fault();
+	return NULL;
+}
+
+static void crash_in_a_blocking_thread(void *prepare)
+{
+	pthread_t thread;
+
+	(void)crash_install(NULL);
+	(void)pthread_create(&thread, NULL, crash_with_all_blocked, prepare);
+	(void)pthread_join(thread, NULL);
+}
+
+/* A fault that is blocked is the kernel's at once; who asks for the hook gets it. */
+static void a_thread_that_blocks_everything_is_told_once_it_asks(void **state)
+{
+	static int prepare;
+	(void)state;
+
+	for (unsigned asked = 0; asked < 2; asked++) {
+		const struct crash_child child = {
+			.run = crash_in_a_blocking_thread,
+			.argument = asked ? &prepare : NULL,
+			.untraced = true,
+		};
+		struct death death = crash_watch(&observer, &child);
+
+		assert_true(WIFSIGNALED(death.status));
+		assert_int_equal(WTERMSIG(death.status), SIGSEGV);
+		assert_int_equal(death.heard, asked);
+	}
+}
+
 static void *where_is_its_stack(void *ret_stack)
 {
 	stack_t now;
@@ -338,6 +379,7 @@ int main(void)
 		cmocka_unit_test(a_crash_in_the_handler_is_the_end),
 		cmocka_unit_test(a_forked_child_speaks_for_itself),
 		cmocka_unit_test(an_exhausted_stack_is_told),
+		cmocka_unit_test(a_thread_that_blocks_everything_is_told_once_it_asks),
 		cmocka_unit_test(a_threads_stack_goes_with_it),
 		cmocka_unit_test(nobody_listens_any_more_and_the_death_is_the_same),
 	};

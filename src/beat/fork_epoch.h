@@ -1,9 +1,10 @@
 /* fork_epoch.h - a number that is different in a forked child
  *
  * The process has one epoch, held in a page that the kernel empties in every copy of the address
- * space: so also a child of a raw clone(2), which runs no fork handler, notices. Where the kernel
- * cannot do that, a fork handler empties it. A child of vfork(2) shares its parent's memory and so
- * its epoch; it may do no more than exec or exit anyway.
+ * space: so also a child of a raw clone(2) or of _Fork(3), which run no fork handler, notices. Where
+ * the kernel does not do that, a fork handler empties the page; then such a child goes unnoticed. A
+ * child of vfork(2) shares its parent's memory and so its epoch; it may do no more than exec or exit
+ * anyway.
  */
 #pragma once
 
@@ -18,6 +19,10 @@ extern _Atomic uint32_t *_Atomic belay__fork_word;
 /* Makes the page and registers the handler, once per process; any thread may call it at any time.
  * 0, -ENOMEM, or -EAGAIN when the handler could not be registered. */
 int belay__fork_epoch_init(void);
+
+/* Whether the kernel empties the page, so that no child whatever goes unnoticed; asked after
+ * belay__fork_epoch_init(). Whoever must not take a child for its parent goes no further without. */
+bool belay__fork_epoch_is_sure(void);
 
 /* This process's epoch, never 0; one that was emptied is given a new value, one that no ancestor
  * had. */

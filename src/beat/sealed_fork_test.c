@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "beat/beat_internal.h"
 #include "beat/test_observer.h"
 #include "beat/test_sealed.h"
 
@@ -174,10 +175,15 @@ static bool cannot_begin_at_first(void *argument)
 	outcome = beat();
 	if (outcome.sent != BELAY_FAILED || outcome.error != ENOSYS || test_calls.sends != 0)
 		return false;
+	outcome = beat();
+	if (outcome.sent != BELAY_FAILED || outcome.error != ENOSYS || test_calls.asked != 1)
+		return false; /* not tried so soon */
+	belay->reconnect_not_before_ns = 0;
 	test_calls.connect_error = ENETUNREACH;
 	outcome = beat();
 	if (outcome.sent != BELAY_FAILED || outcome.error != ENETUNREACH || test_calls.sends != 0)
 		return false;
+	belay->reconnect_not_before_ns = 0;
 	return beat().sent == BELAY_SENT && belay_fork_recoveries(belay) == 1;
 }
 

@@ -3,23 +3,17 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <belay/beat.h>
 
-#include "base/clock.h"
+#include "beat/beat_internal.h"
 #include "beat/fork_epoch.h"
 #include "wire/bytes.h"
 
-#define CHECK_EVERY_NS UINT64_C(1000000000)
-#define RETRY_EVERY_NS UINT64_C(100000000)
-#define TIMESTAMP_AT   8          /* in a frame */
-#define COUNTER_END    UINT32_MAX /* is never sent */
-
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-#define cold                __attribute__((cold, noinline))
+#define TIMESTAMP_AT 8          /* in a frame */
+#define COUNTER_END  UINT32_MAX /* is never sent */
 
 /* Where locking is refused (RLIMIT_MEMLOCK) a key can reach swap; that is no reason to have no
  * beats. A forked child does not inherit the lock. */
@@ -27,25 +21,6 @@ static void guard(struct belay__sealed *sealed)
 {
 	(void)mlock(sealed, sizeof(*sealed));
 	(void)madvise(sealed, sizeof(*sealed), MADV_DONTDUMP);
-}
-
-/* Every kernel that this runs on has getrandom(2), so /dev/urandom is not tried; that would need a
- * descriptor and a file system. */
-static int get_salt(uint8_t salt[static BELAY__SALT_LEN])
-{
-	size_t have = 0;
-
-	while (have < BELAY__SALT_LEN) {
-		ssize_t n = getrandom(salt + have, BELAY__SALT_LEN - have, 0);
-
-		if (n > 0)
-			have += (size_t)n;
-		else if (n == 0)
-			return -EIO;
-		else if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
 }
 
 /* Makes `next`, but for its connection, a session that nobody else has. */
@@ -56,7 +31,7 @@ static int prepare(struct belay__sealed *sealed)
 
 	next->epoch = belay__fork_epoch();
 	next->pid = (uint32_t)getpid();
-	r = get_salt(next->salt);
+	r = belay__seal_salt(next->salt);
 	if (r < 0)
 		return r;
 
@@ -85,6 +60,9 @@ int belay__sealed_reconnect(void *data)
 	struct belay__connection connection = BELAY__NO_CONNECTION;
 	int r = belay__connection_open_to(&sealed->address.any, sealed->address_len, &connection);
 
+	/* Before there is a new key in it. */
+	if (r == 0 && !belay__fork_epoch_is(sealed->now.epoch))
+		guard(sealed);
 	if (r == 0)
 		r = prepare(sealed);
 	if (r < 0) {
@@ -92,8 +70,6 @@ int belay__sealed_reconnect(void *data)
 		explicit_bzero(&sealed->next, sizeof(sealed->next));
 		return r;
 	}
-	if (sealed->next.epoch != sealed->now.epoch)
-		guard(sealed);
 	commit(sealed, &connection);
 	return 0;
 }
@@ -123,10 +99,13 @@ int belay__sealed_new(const char *address, const uint8_t key[static BELAY__KEY_L
 {
 	union belay__address parsed;
 	struct belay__sealed *sealed;
-	int r = belay__address_parse(address, &parsed);
+	int r = belay__address_parse_peer(address, &parsed);
 
 	if (r == 0)
 		r = belay__fork_epoch_init();
+	/* A child that took itself for its parent would use its nonces. */
+	if (r == 0 && !belay__fork_epoch_is_sure())
+		r = -ENOTSUP;
 	if (r == 0)
 		r = belay__seal_init();
 	if (r < 0)
@@ -161,7 +140,7 @@ void belay__sealed_close(void *data)
 }
 
 /* The counter is at its end: the next prefix, or, after the last one, a new session. */
-static cold int turn_over(struct belay__sealed *sealed, struct belay__position *position)
+static belay__cold int turn_over(struct belay__sealed *sealed, struct belay__position *position)
 {
 	if (position->index == UINT32_MAX) {
 		int r = belay__sealed_reconnect(sealed);
@@ -180,16 +159,16 @@ static inline int transmit(const struct belay__sealed *sealed, const uint8_t *by
 {
 	ssize_t n;
 
-	if (unlikely(sealed->now.connection.fd < 0))
+	if (belay__unlikely(sealed->now.connection.fd < 0))
 		return sealed->absent_error;
 	do
 		n = send(sealed->now.connection.fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (unlikely(n < 0 && errno == EINTR));
+	while (belay__unlikely(n < 0 && errno == EINTR));
 	return n < 0 ? -errno : 0;
 }
 
 /* Somebody may have closed the descriptor, and got its number for something else. */
-static cold void look_at_descriptor(struct belay__sealed *sealed)
+static belay__cold void look_at_descriptor(struct belay__sealed *sealed)
 {
 	if (sealed->now.connection.fd < 0 || belay__connection_is_ours(&sealed->now.connection))
 		return;
@@ -199,7 +178,7 @@ static cold void look_at_descriptor(struct belay__sealed *sealed)
 
 /* BYTES could not be sent, with ERROR, in the beat of AT_NS. Where the socket is to blame they are
  * sent through another one: the very same, so that no nonce sees two frames. */
-static cold int send_from_elsewhere(struct belay__sealed *sealed, uint64_t at_ns, int error,
+static belay__cold int send_from_elsewhere(struct belay__sealed *sealed, uint64_t at_ns, int error,
 	const uint8_t *bytes, size_t len)
 {
 	struct belay__connection connection = BELAY__NO_CONNECTION;
@@ -213,7 +192,7 @@ static cold int send_from_elsewhere(struct belay__sealed *sealed, uint64_t at_ns
 	if (at_ns < sealed->not_before_ns)
 		return sealed->now.connection.fd < 0 ? sealed->absent_error : error;
 
-	sealed->not_before_ns = at_ns + RETRY_EVERY_NS;
+	sealed->not_before_ns = at_ns + BELAY__RECONNECT_EVERY_NS;
 	r = belay__connection_open_to(&sealed->address.any, sealed->address_len, &connection);
 	if (r < 0) {
 		if (sealed->now.connection.fd < 0)
@@ -245,21 +224,21 @@ int belay__sealed_send(void *data, const uint8_t frame[BELAY_FRAME_LEN])
 	uint8_t bytes[BELAY__SEALED_MASTER_LEN];
 	int r = 0;
 
-	if (unlikely(!belay__fork_epoch_is(sealed->now.epoch)))
+	if (belay__unlikely(!belay__fork_epoch_is(sealed->now.epoch)))
 		r = belay__sealed_reconnect(sealed);
 	struct belay__position position = sealed->now.position;
-	if (r == 0 && unlikely(position.counter == COUNTER_END))
+	if (r == 0 && belay__unlikely(position.counter == COUNTER_END))
 		r = turn_over(sealed, &position);
-	if (unlikely(r < 0))
+	if (belay__unlikely(r < 0))
 		return r;
-	if (unlikely(at_ns - sealed->checked_ns >= CHECK_EVERY_NS)) {
+	if (belay__unlikely(at_ns - sealed->checked_ns >= BELAY__CHECK_EVERY_NS)) {
 		look_at_descriptor(sealed);
 		sealed->checked_ns = at_ns;
 	}
 
 	const size_t len = seal(sealed, &position, frame, bytes);
 	r = transmit(sealed, bytes, len);
-	if (unlikely(r < 0))
+	if (belay__unlikely(r < 0))
 		r = send_from_elsewhere(sealed, at_ns, r, bytes, len);
 	if (r == 0) {
 		position.counter++;

@@ -316,7 +316,8 @@ static void without_entropy_no_handle_is_opened(void **state)
 
 static void what_is_no_address_or_no_key_is_refused(void **state)
 {
-	static const char *const texts[] = { "", "127.0.0.1", "localhost:7000", "127.0.0.1:70000" };
+	static const char *const texts[] = { "", "127.0.0.1", "localhost:7000", "127.0.0.1:70000",
+		"127.0.0.1:0", "[::1]:0" };
 	(void)state;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -538,6 +539,32 @@ static void a_key_is_read_from_a_private_file_only(void **state)
 	assert_int_equal(close(fd), 0);
 }
 
+static void what_is_no_plain_file_is_refused_at_once(void **state)
+{
+	char directory[] = "/tmp/belay-key-XXXXXX", path[64];
+	struct belay_key key = test_key;
+	int fd;
+	(void)state;
+
+	assert_non_null(mkdtemp(directory));
+	(void)snprintf(path, sizeof(path), "%s/key", directory);
+	assert_int_equal(belay_key_read(directory, &key, NULL), -EINVAL);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(belay_key_read(path, &key, NULL), -EINVAL);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/dev/zero", path), 0);
+	assert_int_equal(belay_key_read(path, &key, NULL), -ELOOP);
+	assert_int_equal(belay_key_read("/dev/zero", &key, NULL), -EINVAL);
+	assert_int_equal(unlink(path), 0);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0);
+	assert_int_equal(belay_key_read(path, &key, NULL), -EINVAL);
+	assert_int_equal(close(fd), 0);
+	assert_memory_equal(&key, &test_key, sizeof(key));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(directory), 0);
+}
+
 int main(void)
 {
 #define WITH(setup, test) cmocka_unit_test_setup_teardown(test, setup, clean_up)
@@ -566,6 +593,7 @@ int main(void)
 		WITH(shared, no_two_handles_share_a_prefix),
 		WITH(shared, there_is_no_door),
 		WITH(shared, a_key_is_read_from_a_private_file_only),
+		WITH(shared, what_is_no_plain_file_is_refused_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <belay/beat.h>
@@ -10,6 +9,7 @@
 #include "base/clock.h"
 #include "beat/beat_internal.h"
 #include "beat/fork_epoch.h"
+#include "beat/socket_paths.h"
 #include "wire/crc32c.h"
 
 static void adopt(struct belay *belay, const struct belay__connection *connection, uint64_t now_ns)
@@ -20,16 +20,11 @@ static void adopt(struct belay *belay, const struct belay__connection *connectio
 	belay->must_connect = false;
 }
 
-static bool nobody_listens(int error)
-{
-	return error == ENOENT || error == ECONNREFUSED;
-}
-
 /* Of several reasons the one is kept that says more than that nobody is there. */
 static int connect_to_path(struct belay *belay, uint64_t now_ns)
 {
 	struct belay__connection connection = BELAY__NO_CONNECTION;
-	int error = ENOENT;
+	int told = -ENOENT;
 
 	for (size_t i = 0; i < belay->paths.count; i++) {
 		int r = belay__connection_open(belay->paths.path[i], &connection);
@@ -39,10 +34,10 @@ static int connect_to_path(struct belay *belay, uint64_t now_ns)
 			belay->in_use = i;
 			return 0;
 		}
-		if (i == 0 || nobody_listens(error))
-			error = -r;
+		if (i == 0 || belay__nobody_listens(told))
+			told = r;
 	}
-	return -error;
+	return told;
 }
 
 static int connect_to_address(struct belay *belay, uint64_t now_ns)
@@ -70,25 +65,8 @@ int belay__connect_anew(struct belay *belay, uint64_t now_ns)
 		return belay->transport.reconnect(belay->transport.data);
 	}
 	if (r < 0 && belay->connection.fd < 0)
-		belay->absent_error = -r;
+		belay->absent_error = r;
 	return r;
-}
-
-static int set_paths(struct belay__socket_candidates *paths, const char *socket)
-{
-	if (socket == NULL) {
-		belay__socket_candidates(paths);
-		/* Only $BELAY_SOCKET can rule all of them out. */
-		return paths->count > 0 ? 0 : -EINVAL;
-	}
-	if (socket[0] == '\0')
-		return -EINVAL;
-	if (strlen(socket) >= BELAY__SOCKET_PATH_SIZE)
-		return -ENAMETOOLONG;
-
-	paths->count = 1;
-	(void)stpcpy(paths->path[0], socket);
-	return 0;
 }
 
 int belay__handle_begin(struct belay *belay, enum belay__way way)
@@ -110,7 +88,7 @@ int belay__handle_begin(struct belay *belay, enum belay__way way)
 
 static int set_up_paths(struct belay *belay, const void *socket)
 {
-	int r = set_paths(&belay->paths, socket);
+	int r = belay__socket_paths_set(&belay->paths, socket);
 
 	if (r == 0)
 		r = belay__handle_begin(belay, BELAY__WAY_UNIX);

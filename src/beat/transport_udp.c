@@ -10,7 +10,7 @@
 
 static int set_up(struct belay *belay, const void *text)
 {
-	int r = text == NULL ? -EINVAL : belay__address_parse(text, &belay->address);
+	int r = text == NULL ? -EINVAL : belay__address_parse_peer(text, &belay->address);
 
 	if (r == 0)
 		r = belay__handle_begin(belay, BELAY__WAY_UDP);

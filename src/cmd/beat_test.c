@@ -125,6 +125,7 @@ static void what_cannot_be_beaten_is_a_matter_of_usage(void **state)
 		{ "beat", "--of", "4194305" },
 		{ "beat", "--udp", "localhost:7000" },
 		{ "beat", "--udp=" },
+		{ "beat", "--udp=127.0.0.1:0" },
 		{ "beat", "--udp=127.0.0.1:7000", "name" },
 		{ "beat", "--udp=127.0.0.1:7000", "--socket=/s" },
 		{ "beat", "12345678901234567890123456789012345678901234567890123456789012345" },

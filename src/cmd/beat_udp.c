@@ -39,9 +39,10 @@ int belay__beat_udp(const char *address, uint32_t pid, enum belay_status status,
 	uint8_t bytes[BELAY_FRAME_LEN];
 	int r;
 
-	if (belay__address_parse(address, &parsed) < 0)
+	if (belay__address_parse_peer(address, &parsed) < 0)
 		return belay__fail(reterr, -EINVAL,
-			"'%s' is no address; write IP:PORT or [IP6]:PORT, with numbers only",
+			"'%s' is no address to send to; write IP:PORT or [IP6]:PORT, with numbers "
+			"only and a port from 1",
 			address);
 	belay_frame_encode(&frame, bytes);
 	r = send_to(&parsed, bytes);

@@ -38,18 +38,11 @@ static int refuse_twins(const char *path, int count, struct belay_error *reterr)
 static void examine(const char *path, struct finding *ret_finding)
 {
 	struct finding finding = { .path = path };
-	int r;
+	int r = belay__secret_read_either(path, lines, BELAY__KEYS_MAX, &finding.single,
+		&finding.error);
 
-	memset(&lines[0], 0, sizeof(lines[0]));
-	r = belay__secret_read(path, "key", lines[0].secret, &finding.error);
-	finding.single = r == 0;
-	if (r == 0) {
-		r = 1;
-	} else if (r == -EINVAL) {
-		r = belay__secret_read_lines(path, lines, BELAY__KEYS_MAX, &finding.error);
-		if (r > 0)
-			r = refuse_twins(path, r, &finding.error);
-	}
+	if (r > 0)
+		r = refuse_twins(path, r, &finding.error);
 	finding.count = r;
 	*ret_finding = finding;
 }

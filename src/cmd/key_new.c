@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,19 +20,19 @@
 
 enum { DIGITS = 2 * BELAY__SECRET_LEN };
 
-/* A line with a new key. */
+/* A line with a new key, and what the key is made of. */
 struct fresh {
-	char digits[DIGITS];
-	char newline;
+	char line[DIGITS + 1];
+	uint8_t secret[BELAY__SECRET_LEN];
 };
 
 static int make_key(struct fresh *ret_fresh)
 {
-	uint8_t secret[BELAY__SECRET_LEN];
+	uint8_t *secret = ret_fresh->secret;
 	size_t len = 0;
 
-	while (len < sizeof(secret)) {
-		ssize_t n = getrandom(secret + len, sizeof(secret) - len, 0);
+	while (len < BELAY__SECRET_LEN) {
+		ssize_t n = getrandom(secret + len, BELAY__SECRET_LEN - len, 0);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -39,10 +41,9 @@ static int make_key(struct fresh *ret_fresh)
 	for (size_t i = 0; i < DIGITS; i++) {
 		unsigned value = i % 2 == 0 ? secret[i / 2] >> 4 : secret[i / 2] & 15u;
 
-		ret_fresh->digits[i] = (char)(value < 10 ? '0' + value : 'a' + value - 10);
+		ret_fresh->line[i] = (char)(value < 10 ? '0' + value : 'a' + value - 10);
 	}
-	ret_fresh->newline = '\n';
-	explicit_bzero(secret, sizeof(secret));
+	ret_fresh->line[DIGITS] = '\n';
 	return 0;
 }
 
@@ -71,7 +72,7 @@ static int fill_file(int fd, const struct fresh *fresh)
 	/* Whatever the umask is, its owner can read it. */
 	if (fchmod(fd, 0600) < 0)
 		return -errno;
-	r = belay__write_all(fd, fresh, sizeof(*fresh));
+	r = belay__write_all(fd, fresh->line, sizeof(fresh->line));
 	if (r < 0)
 		return r;
 	return fsync(fd) < 0 ? -errno : 0;
@@ -105,8 +106,9 @@ static int print_key(const struct fresh *fresh)
 	static struct belay__output output;
 	int exit_code;
 
+	(void)mlock(&output, sizeof(output));
 	belay__output_start(&output, STDOUT_FILENO);
-	belay__output_add_bytes(&output, fresh->digits, sizeof(*fresh));
+	belay__output_add_bytes(&output, fresh->line, sizeof(fresh->line));
 	exit_code = belay__output_finish(&output);
 	explicit_bzero(&output, sizeof(output));
 	return exit_code;
@@ -114,11 +116,21 @@ static int print_key(const struct fresh *fresh)
 
 int belay__key_new(const char *path)
 {
+	static struct fresh fresh;
 	struct belay_error error = { 0 };
-	struct fresh fresh;
-	int r = make_key(&fresh), exit_code = BELAY__EXIT_OK;
+	int r, exit_code = BELAY__EXIT_OK;
 
+	if (path != NULL && path[0] == '\0') {
+		belay__complain("name the file that is to be made: belay key new FILE");
+		return BELAY__EXIT_USAGE;
+	}
+	/* A limit on the size of files is an error like others. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	/* Where the limit on locked memory is too low for this, it is wiped soon all the same. */
+	(void)mlock(&fresh, sizeof(fresh));
+	r = make_key(&fresh);
 	if (r < 0) {
+		explicit_bzero(&fresh, sizeof(fresh));
 		belay__complain("the system gives no random bytes: %s", strerror(-r));
 		return BELAY__EXIT_FAILED;
 	}

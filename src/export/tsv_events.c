@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -220,8 +221,11 @@ void belay__tsv_events_add(struct belay__tsv_events *events, const struct belay_
 		rotate(events);
 }
 
+/* FD may be open for writing only: then its file is opened once more to look. */
 static int cut_torn_line(int fd, uint64_t *ret_bytes)
 {
+	_cleanup_close_ int readable = -EBADF;
+	char path[32];
 	struct stat stat;
 	int r;
 
@@ -229,7 +233,11 @@ static int cut_torn_line(int fd, uint64_t *ret_bytes)
 		return -errno;
 	if (!S_ISREG(stat.st_mode))
 		return -EINVAL;
-	r = belay__last_line_end(fd, (uint64_t)stat.st_size, ret_bytes);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	readable = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (readable < 0)
+		return -errno;
+	r = belay__last_line_end(readable, (uint64_t)stat.st_size, ret_bytes);
 	if (r >= 0 && *ret_bytes < (uint64_t)stat.st_size)
 		r = ftruncate(fd, (off_t)*ret_bytes) < 0 ? -errno : 0;
 	return r;

@@ -38,9 +38,14 @@ struct belay__aide {
 /* From now on AIDE (copied; NULL: nobody) is asked by the whole program. */
 void belay__aide_set(const struct belay__aide *aide);
 
-/* Asks the aide for one of enum belay__aide_want. False: there is none, or it does not know. */
-bool belay__aide_ask(pid_t pid, uint64_t start_ticks, enum belay__aide_want want,
+/* Asks the aide for one of enum belay__aide_want. 0, -ENODATA (there is none, or it does not know), or
+ * what went wrong: it may know later. */
+int belay__aide_ask(pid_t pid, uint64_t start_ticks, enum belay__aide_want want,
 	struct belay__aide_facts *ret_facts);
+
+/* Until PID is 0: as soon as one of WANT (enum belay__aide_want, EXIT not among them) has to be asked for
+ * about PID, all of them are, once: whoever waits, waits once. */
+void belay__aide_expect(pid_t pid, uint32_t want);
 
 /* What an aide does: looks itself. */
 void belay__aide_look(pid_t pid, uint64_t start_ticks, uint32_t want,

@@ -28,7 +28,7 @@ int belay__read_exit_status(pid_t pid, uint64_t start_ticks, int *ret_wait_statu
 		if (procfd < 0)
 			return procfd;
 		if (!belay__proc_permitted(procfd)) {
-			if (!belay__aide_ask(pid, start_ticks, BELAY__AIDE_EXIT, &facts))
+			if (belay__aide_ask(pid, start_ticks, BELAY__AIDE_EXIT, &facts) < 0)
 				return -EACCES;
 			stat.exit_status = facts.exit_status;
 		}

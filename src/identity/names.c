@@ -197,6 +197,15 @@ static void read_unit(int procfd, char name[static BELAY__NAME_MAX + 1])
 	}
 }
 
+static bool ask(pid_t pid, enum belay__aide_want want, struct belay__names *names,
+	struct belay__aide_facts *ret_facts)
+{
+	int r = belay__aide_ask(pid, 0, want, ret_facts);
+
+	names->unsettled |= r < 0 && r != -ENODATA;
+	return r == 0;
+}
+
 void belay__read_names(pid_t pid, bool with_environment, struct belay__names *ret_names)
 {
 	_cleanup_close_ int procfd = belay__proc_open(pid);
@@ -212,7 +221,7 @@ void belay__read_names(pid_t pid, bool with_environment, struct belay__names *re
 		belay__make_name(stat.comm, strlen(stat.comm), ret_names->comm,
 			sizeof(ret_names->comm));
 	n = readlinkat(procfd, "exe", ret_names->exe, sizeof(ret_names->exe));
-	if (n < 0 && forbidden(errno) && belay__aide_ask(pid, 0, BELAY__AIDE_EXE, &facts)) {
+	if (n < 0 && forbidden(errno) && ask(pid, BELAY__AIDE_EXE, ret_names, &facts)) {
 		memcpy(ret_names->exe, facts.exe, sizeof(ret_names->exe));
 		n = (ssize_t)strlen(facts.exe);
 	}
@@ -220,6 +229,6 @@ void belay__read_names(pid_t pid, bool with_environment, struct belay__names *re
 	ret_names->exe[n > 0 && (size_t)n < sizeof(ret_names->exe) ? n : 0] = '\0';
 	read_unit(procfd, ret_names->unit);
 	if (with_environment && !read_env(procfd, ret_names->env) &&
-		belay__aide_ask(pid, 0, BELAY__AIDE_ENV, &facts))
+		ask(pid, BELAY__AIDE_ENV, ret_names, &facts))
 		memcpy(ret_names->env, facts.env, sizeof(ret_names->env));
 }

@@ -24,7 +24,7 @@ int belay__read_pid_namespace(pid_t pid, uint64_t *ret_inode)
 	ssize_t n = belay__proc_readlink(pid, "ns/pid", link, sizeof(link));
 	struct belay__aide_facts facts;
 
-	if (n == -EACCES && belay__aide_ask(pid, 0, BELAY__AIDE_PID_NS, &facts)) {
+	if (n == -EACCES && belay__aide_ask(pid, 0, BELAY__AIDE_PID_NS, &facts) == 0) {
 		*ret_inode = facts.pid_ns;
 		return 0;
 	}

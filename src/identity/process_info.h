@@ -48,6 +48,7 @@ struct belay__names {
 	char unit[BELAY__NAME_MAX + 1]; /* systemd unit or 12 digits of a container id; made valid */
 	char comm[17];                  /* made valid */
 	char exe[256];                  /* link target of /proc/PID/exe */
+	bool unsettled; /* exe or env could not be had just now; another time they may */
 };
 
 /* Reads all four; what cannot be read is "". The environment lies in the process's own memory:

@@ -26,11 +26,10 @@ static const enum belay__counter decode_counter[BELAY_DECODE_CLASSES] = {
  * of beats. */
 static void pay(struct belay_observer *observer, const struct belay__datagram *datagram)
 {
-	struct belay__bucket *bucket = datagram->arrival == BELAY__ARRIVED_REMOTE
-		? &observer->far_bucket
-		: &observer->bucket;
-
-	(void)belay__bucket_take(bucket, observer->now_ns);
+	/* What another host sealed and is no frame can be sent again by anybody: its host does not pay for
+	 * it. */
+	if (datagram->arrival != BELAY__ARRIVED_REMOTE)
+		(void)belay__bucket_take(&observer->bucket, observer->now_ns);
 }
 
 static struct belay_event *refuse(struct belay_observer *observer,
@@ -197,7 +196,7 @@ static bool admit_remote(struct belay_observer *observer, const struct belay__da
 		return false;
 	}
 	key = belay__process_key(datagram->host, frame.pid);
-	return admit_by_rates(observer, &observer->far_bucket, key, &frame) &&
+	return admit_by_rates(observer, &observer->far_buckets[datagram->host], key, &frame) &&
 		belay__accept_remote(observer, &frame, key, datagram->origin);
 }
 
@@ -215,9 +214,9 @@ BELAY__HOT bool belay__admit(struct belay_observer *observer, const struct belay
 		return refuse_foreign(observer, datagram);
 	if (!belay_frame_decode(datagram->bytes, &frame, &error))
 		return refuse_decode(observer, datagram, &error);
-	if (frame.pid > observer->pid_max) {
+	if (frame.pid > observer->pid_max || frame.pid >= BELAY__PID_LIMIT) {
 		refresh_pid_max(observer);
-		if (frame.pid > observer->pid_max) {
+		if (frame.pid > observer->pid_max || frame.pid >= BELAY__PID_LIMIT) {
 			observer->counts[BELAY__COUNT_PID_ABOVE_MAX]++;
 			pay(observer, datagram);
 			return false;

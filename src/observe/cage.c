@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "observe/options.h"
 
 #define OFF        "--no-sandbox"
 #define AS         "--as="
@@ -42,8 +42,8 @@ static const struct row {
 	[BELAY__CAGE_RUNNER] = { "runner",
 		CAP(SETUID) | CAP(SETGID) | CAP(KILL) | CAP(SYS_PTRACE) | CAP(DAC_OVERRIDE), 0,
 		false, false },
-	[BELAY__CAGE_EXPORTER] = { "exporter", 0, PART(LIVE) | PART(READ) | PART(TALK) | PART(KEEP),
-		true, true },
+	[BELAY__CAGE_EXPORTER] = { "exporter", 0,
+		PART(LIVE) | PART(READ) | PART(TALK) | PART(SERVE) | PART(KEEP), true, true },
 };
 
 static struct {
@@ -54,21 +54,6 @@ static struct {
 
 /* --- what the parent says --- */
 
-static int find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct belay_error *reterr)
-{
-	static char strings[16384];
-	struct passwd entry, *found = NULL;
-	int r = -getpwnam_r(name, &entry, strings, sizeof(strings), &found);
-
-	if (found == NULL)
-		return belay__fail(reterr, r < 0 ? r : -ENOENT,
-			"--user %s: there is no such user; make one, for example: useradd -r %s",
-			name, name);
-	*ret_uid = entry.pw_uid;
-	*ret_gid = entry.pw_gid;
-	return 0;
-}
-
 int belay__cage_argument(bool no_sandbox, const char *user,
 	char ret_argument[BELAY__CAGE_ARGUMENT_SIZE], struct belay_error *reterr)
 {
@@ -77,9 +62,10 @@ int belay__cage_argument(bool no_sandbox, const char *user,
 	int r = 0;
 
 	if (user[0] != '\0')
-		r = find_user(user, &uid, &gid, reterr);
+		r = belay__find_user(user, &uid, &gid);
 	if (r < 0)
-		return r;
+		return belay__fail(reterr, r, "--user %s: there is no such user to become: %s",
+			user, strerror(-r));
 	if (user[0] != '\0' && geteuid() != 0 && geteuid() != uid)
 		return belay__fail(reterr, -EPERM,
 			"--user %s: only root can become somebody else; leave it out", user);
@@ -107,6 +93,8 @@ static int take_id(const char **at, char end, uint32_t *ret_id)
 int belay__cage_obey(const char *argument)
 {
 	const char *at = argument;
+	uid_t uid;
+	gid_t gid;
 
 	if (argument == NULL || argument[0] == '\0')
 		return 0;
@@ -117,9 +105,11 @@ int belay__cage_obey(const char *argument)
 	if (strncmp(argument, AS, strlen(AS)) != 0)
 		return -EINVAL;
 	at += strlen(AS);
-	return take_id(&at, ':', &wanted.uid) == 0 && take_id(&at, '\0', &wanted.gid) == 0
-		? 0
-		: -EINVAL;
+	if (take_id(&at, ':', &uid) < 0 || take_id(&at, '\0', &gid) < 0)
+		return -EINVAL;
+	wanted.uid = uid;
+	wanted.gid = gid;
+	return 0;
 }
 
 /* --- the cage --- */
@@ -132,7 +122,7 @@ static void bound_capabilities(uint64_t capabilities)
 			(void)prctl(PR_CAPBSET_DROP, other);
 }
 
-/* Of root's powers CAPABILITIES stay; those that a container never gave are not missed. */
+/* Of what we may CAPABILITIES stay; those that nobody gave us are not missed. */
 static int keep_capabilities(uint64_t capabilities)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -157,7 +147,8 @@ static int become(uid_t uid, gid_t gid)
 	return 0;
 }
 
-static int give_up_root(const struct row *row, struct belay_error *reterr)
+/* Also when we are not root: a service manager can give capabilities to anybody. */
+static int give_up(const struct row *row, struct belay_error *reterr)
 {
 	int r = 0;
 
@@ -172,7 +163,7 @@ static int give_up_root(const struct row *row, struct belay_error *reterr)
 			wanted.uid, strerror(-r));
 	r = keep_capabilities(row->capabilities);
 	if (r < 0)
-		return belay__fail(reterr, r, "the %s cannot give up what root may: %s", row->name,
+		return belay__fail(reterr, r, "the %s cannot give up capabilities: %s", row->name,
 			strerror(-r));
 	return 0;
 }
@@ -213,6 +204,15 @@ static int restrict_calls(const struct row *row, unsigned parts, struct belay__c
 	return 0;
 }
 
+static bool is_sanitized(void)
+{
+#ifdef BELAY__SANITIZED
+	return true;
+#else
+	return false;
+#endif
+}
+
 int belay__cage(enum belay__cage_kind kind, const struct belay__cage_files *files,
 	struct belay__cage_report *ret_report, struct belay_error *reterr)
 {
@@ -220,18 +220,17 @@ int belay__cage(enum belay__cage_kind kind, const struct belay__cage_files *file
 	struct belay__cage_report report = { 0 };
 	int r = 0;
 
-	if (!wanted.off && geteuid() == 0)
-		r = give_up_root(row, reterr);
+	if (!wanted.off)
+		r = give_up(row, reterr);
 	if (!wanted.off && row->parts != 0 && r == 0) {
 		/* What is read once, from a file, is read now. */
 		tzset();
 		report.no_new_privs = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
-#ifndef BELAY__SANITIZED
 		/* Sanitizers look around, start threads and trace them when they report. */
-		r = restrict_files(row, files, &report, reterr);
-		if (r == 0)
+		if (!is_sanitized())
+			r = restrict_files(row, files, &report, reterr);
+		if (!is_sanitized() && r == 0)
 			r = restrict_calls(row, parts_of(row, files), &report, reterr);
-#endif
 	}
 	report.uid = geteuid();
 	if (r == 0 && ret_report != NULL)

@@ -66,6 +66,7 @@ enum belay__cage_part {
 	BELAY__CAGE_READ,  /* files are opened for reading */
 	BELAY__CAGE_LOOK,  /* at links, directories, file systems */
 	BELAY__CAGE_TALK,  /* with peers over sockets that are there */
+	BELAY__CAGE_SERVE, /* HTTP, by a library that answers its way */
 	BELAY__CAGE_TRACK, /* descriptors of processes, and the thread that closes what peers sent */
 	BELAY__CAGE_KEEP,  /* what is appended to, mapped and locked */
 	BELAY__CAGE_CLEAN, /* files are removed */
@@ -77,3 +78,5 @@ enum belay__cage_part {
 int belay__cage_calls(unsigned parts);
 /* Landlock's version that was enforced, 0 when the kernel has none, or a negative errno. */
 int belay__cage_paths(const struct belay__cage_files *files);
+/* The newest version to be used, for tests to see what older kernels would do. */
+extern int belay__cage_landlock_most;

@@ -122,11 +122,14 @@ static int allow_all(int ruleset, const struct belay__cage_files *files)
 	return r;
 }
 
+int belay__cage_landlock_most = sizeof(versions) / sizeof(versions[0]);
+
 int belay__cage_paths(const struct belay__cage_files *files)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, CREATE_RULESET_VERSION);
-	size_t known = sizeof(versions) / sizeof(versions[0]);
-	size_t version = abi < (long)known ? (size_t)abi : known;
+	int known = sizeof(versions) / sizeof(versions[0]);
+	int most = belay__cage_landlock_most < known ? belay__cage_landlock_most : known;
+	int version = abi < most ? (int)abi : most;
 	_cleanup_close_ int fd = -EBADF;
 	struct ruleset ruleset;
 	int r;
@@ -142,5 +145,5 @@ int belay__cage_paths(const struct belay__cage_files *files)
 	r = allow_all(fd, files);
 	if (r < 0)
 		return r;
-	return syscall(SYS_landlock_restrict_self, fd, 0U) < 0 ? -errno : (int)abi;
+	return syscall(SYS_landlock_restrict_self, fd, 0U) < 0 ? -errno : version;
 }

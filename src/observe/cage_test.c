@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -23,12 +25,14 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #define NOBODY          65534
+#define LANDLOCK_KNOWN  6
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #ifdef BELAY__SANITIZED
@@ -275,6 +279,76 @@ static int starts_a_thread(void)
 	return errno != 0 ? -1 : pthread_join(thread, NULL);
 }
 
+/* --- what is open and could be had for more --- */
+
+/* The event file and two sockets, one of beats and one connected, as the gate has them. */
+static int events_fd, beats_fd, peer_fds[2];
+
+static int sends_to_an_address(void)
+{
+	struct sockaddr_un other = { .sun_family = AF_UNIX, .sun_path = "/tmp/other" };
+
+	return (int)sendto(beats_fd, "x", 1, 0, (struct sockaddr *)&other, sizeof(other));
+}
+
+static int sends_a_message(void)
+{
+	struct iovec part = { .iov_base = directory, .iov_len = 1 };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	return (int)sendmsg(peer_fds[0], &message, MSG_NOSIGNAL);
+}
+
+static int answers(void)
+{
+	return (int)send(peer_fds[0], "x", 1, MSG_NOSIGNAL);
+}
+
+static int appends_at(long place, long flags)
+{
+	struct iovec part = { .iov_base = directory, .iov_len = 1 };
+
+	return (int)syscall(SYS_pwritev2, events_fd, &part, 1L, place, place, flags);
+}
+
+static int writes_at_the_start(void)
+{
+	return appends_at(0, 8); /* RWF_NOWAIT */
+}
+
+static int writes_without_appending(void)
+{
+	return appends_at(-1, 0x20); /* RWF_NOAPPEND */
+}
+
+static int logs(void)
+{
+	/* Some file systems cannot promise not to wait. */
+	return appends_at(-1, 8) < 0 && errno != EOPNOTSUPP && errno != EAGAIN ? -1 : 0;
+}
+
+static int appends_no_more(void)
+{
+	return fcntl(events_fd, F_SETFL, 0);
+}
+
+static int cuts_its_file(void)
+{
+	return ftruncate(events_fd, 0);
+}
+
+static int makes_a_hole(void)
+{
+	return (int)syscall(SYS_fallocate, events_fd, 3L, 0L, 4096L);
+}
+
+static int takes_room(void)
+{
+	int r = (int)syscall(SYS_fallocate, events_fd, 0L, 0L, 1L);
+
+	return r < 0 && errno == EOPNOTSUPP ? 0 : r;
+}
+
 /* --- the table --- */
 
 enum {
@@ -317,12 +391,22 @@ static const struct {
 	{ "open to truncate", truncates_on_opening, ALL, DIES },
 	{ "open to make", makes_a_file, ALL, DIES },
 	{ "unlink", removes_a_file, ALL, DIES },
+	{ "sendto an address", sends_to_an_address, ALL, DIES },
+	{ "sendmsg", sends_a_message, GATE | PROBER, DIES },
+	{ "pwritev2 at a place", writes_at_the_start, ALL, DIES },
+	{ "pwritev2 that does not append", writes_without_appending, ALL, DIES },
+	{ "F_SETFL", appends_no_more, ALL, DIES },
+	{ "ftruncate", cuts_its_file, ALL, DIES },
+	{ "fallocate of a hole", makes_a_hole, ALL, DIES },
 	{ "thread", starts_a_thread, PROBER | EXPORTER, DIES },
 	{ "readlink", reads_a_link, EXPORTER, DIES },
 	{ "pidfd_open", opens_a_pidfd, PROBER | EXPORTER, DIES },
 	{ "abort", aborts, ALL, SIGNALLED + SIGABRT },
 	{ "read /proc", reads_proc, ALL, 0 },
 	{ "wait", waits, ALL, 0 },
+	{ "send", answers, ALL, 0 },
+	{ "pwritev2", logs, ALL, 0 },
+	{ "fallocate", takes_room, GATE | EXPORTER, 0 },
 	{ "allocate", allocates, ALL, 0 },
 	{ "thread", starts_a_thread, GATE, 0 },
 	{ "pread", reads_from_the_start_only, GATE | EXPORTER, 0 },
@@ -371,11 +455,11 @@ static void as_many_calls_are_allowed_as_is_documented(void **state)
 #endif
 	if (!CAGED)
 		skip();
-	assert_int_equal(calls_of(BELAY__CAGE_GATE, &none), 88);
-	assert_int_equal(calls_of(BELAY__CAGE_GATE, &notes), 89);
-	assert_int_equal(calls_of(BELAY__CAGE_PROBER, &none), 64);
-	assert_int_equal(calls_of(BELAY__CAGE_EXPORTER, &none), 71);
-	assert_int_equal(calls_of(BELAY__CAGE_EXPORTER, &text), 79);
+	assert_int_equal(calls_of(BELAY__CAGE_GATE, &none), 86);
+	assert_int_equal(calls_of(BELAY__CAGE_GATE, &notes), 87);
+	assert_int_equal(calls_of(BELAY__CAGE_PROBER, &none), 63);
+	assert_int_equal(calls_of(BELAY__CAGE_EXPORTER, &none), 70);
+	assert_int_equal(calls_of(BELAY__CAGE_EXPORTER, &text), 78);
 	assert_int_equal(calls_of(BELAY__CAGE_RUNNER, &none), 0);
 }
 
@@ -467,6 +551,43 @@ static void the_exporter_replaces_its_text_file_and_no_other(void **state)
 	assert_int_equal(caged(BELAY__CAGE_EXPORTER, NULL, replaces_its_file), DIES);
 	assert_int_equal(caged(BELAY__CAGE_EXPORTER, &files, opens_for_writing), DIES);
 	assert_int_equal(unlink(inside), 0);
+}
+
+static int reads_its_textfile_directory(void)
+{
+	return open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Each version's ruleset is one that the kernel takes, and forbids what it is there for. */
+static void every_version_of_landlock_is_used_as_it_is(void **state)
+{
+	const struct belay__cage_files files = { .textfile = inside, .removable_dirfd = -EBADF };
+
+	(void)state;
+	if (!CAGED || landlock_abi() == 0)
+		skip();
+	for (int version = 1; version <= landlock_abi(); version++) {
+		struct belay__cage_report report = { 0 };
+		pid_t child;
+
+		belay__cage_landlock_most = version;
+		child = fork();
+		if (child == 0)
+			_exit(belay__cage(BELAY__CAGE_GATE, &files, &report, NULL) < 0
+					? 99
+					: report.landlock_abi);
+		assert_int_equal(result_of(child),
+			version < LANDLOCK_KNOWN ? version : LANDLOCK_KNOWN);
+		assert_int_equal(caged(BELAY__CAGE_GATE, NULL, reads_another_file), EACCES);
+		assert_int_equal(caged(BELAY__CAGE_GATE, NULL, reads_proc), 0);
+		assert_int_equal(caged(BELAY__CAGE_EXPORTER, &files, reads_its_textfile_directory),
+			EACCES);
+		assert_int_equal(caged(BELAY__CAGE_EXPORTER, &files, replaces_its_file), 0);
+		assert_int_equal(caged(BELAY__CAGE_EXPORTER, &files, makes_a_file_elsewhere),
+			EACCES);
+		assert_int_equal(unlink(inside), 0);
+	}
+	belay__cage_landlock_most = INT_MAX;
 }
 
 /* --- threads --- */
@@ -663,6 +784,61 @@ static void of_root_each_role_keeps_what_its_row_says(void **state)
 	assert_int_equal(caged(BELAY__CAGE_RUNNER, NULL, keeps_those_of_the_runner), 0);
 }
 
+/* Whoever may keeps a capability that its children inherit, and is no longer root. */
+static void is_given_ambient_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const uint32_t given = 1U << CAP_KILL | 1U << CAP_SYS_PTRACE;
+	struct __user_cap_data_struct data[2] = { { given, given, given } };
+
+	if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+		setresuid(NOBODY, NOBODY, NOBODY) < 0 || syscall(SYS_capset, &header, data) < 0 ||
+		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_KILL, 0, 0) < 0 ||
+		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_PTRACE, 0, 0) < 0)
+		_exit(98);
+}
+
+static int has_no_ambient_capability(unsigned long long wanted)
+{
+	bool none = own_status("\nCapAmb:", 16) == 0 && own_status("\nCapInh:", 16) == 0 &&
+		own_status("\nCapPrm:", 16) == wanted && own_status("\nCapEff:", 16) == wanted;
+
+	errno = EBADMSG;
+	return none ? 0 : -1;
+}
+
+static int has_none_of_them(void)
+{
+	return has_no_ambient_capability(0);
+}
+
+static int has_what_the_prober_needs(void)
+{
+	return has_no_ambient_capability(1ULL << CAP_SYS_PTRACE);
+}
+
+static int ambient(enum belay__cage_kind kind, int (*act)(void))
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		is_given_ambient_capabilities();
+		_exit(caged(kind, NULL, act) & 0xff);
+	}
+	return result_of(child);
+}
+
+static void who_is_not_root_gives_up_what_a_service_manager_gave_it(void **state)
+{
+	(void)state;
+	if (geteuid() != 0 || prctl(PR_CAPBSET_READ, CAP_SYS_PTRACE) != 1 ||
+		prctl(PR_CAPBSET_READ, CAP_KILL) != 1)
+		skip();
+	assert_int_equal(ambient(BELAY__CAGE_GATE, has_none_of_them), 0);
+	assert_int_equal(ambient(BELAY__CAGE_EXPORTER, has_none_of_them), 0);
+	assert_int_equal(ambient(BELAY__CAGE_PROBER, has_what_the_prober_needs), 0);
+}
+
 /* What was obeyed stays: in a child, then. */
 static int obeying(const char *argument, enum belay__cage_kind kind, int (*act)(void))
 {
@@ -733,14 +909,24 @@ static int make_directory(void **state)
 		return -1;
 	(void)close(fd);
 	directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return directory_fd < 0 ? -1 : 0;
+	events_fd = openat(directory_fd, "events", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	beats_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (directory_fd < 0 || events_fd < 0 || beats_fd < 0 ||
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, peer_fds) < 0)
+		return -1;
+	return 0;
 }
 
 static int remove_directory(void **state)
 {
 	(void)state;
+	(void)unlinkat(directory_fd, "events", 0);
 	(void)close(directory_fd);
 	(void)close(file_fd);
+	(void)close(events_fd);
+	(void)close(beats_fd);
+	(void)close(peer_fds[0]);
+	(void)close(peer_fds[1]);
 	(void)unlink(outside);
 	return rmdir(directory);
 }
@@ -753,11 +939,13 @@ int main(void)
 		cmocka_unit_test(no_file_is_read_but_those_of_proc),
 		cmocka_unit_test(the_gate_reads_and_removes_notes_in_their_directory_only),
 		cmocka_unit_test(the_exporter_replaces_its_text_file_and_no_other),
+		cmocka_unit_test(every_version_of_landlock_is_used_as_it_is),
 		cmocka_unit_test(threads_that_are_there_already_are_caged_as_well),
 		cmocka_unit_test(what_the_kernel_does_not_have_is_left_out_and_not_claimed),
 		cmocka_unit_test(an_argument_says_what_the_options_mean),
 		cmocka_unit_test(what_is_no_argument_is_refused),
 		cmocka_unit_test(of_root_each_role_keeps_what_its_row_says),
+		cmocka_unit_test(who_is_not_root_gives_up_what_a_service_manager_gave_it),
 		cmocka_unit_test(gate_and_exporter_become_another_user_and_the_others_do_not),
 		cmocka_unit_test(without_a_sandbox_nothing_is_given_up),
 		cmocka_unit_test(the_runner_starts_commands_that_no_cage_holds),

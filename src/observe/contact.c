@@ -7,10 +7,12 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/hot.h"
+#include "identity/aide.h"
 #include "observe/core.h"
 #include "observe/remote_process.h"
 
 #define COMPLETE_EVERY_NS BELAY__NS_PER_S
+#define AT_CONTACT        ((uint32_t)(BELAY__AIDE_PID_NS | BELAY__AIDE_EXE | BELAY__AIDE_ENV))
 
 /* Without a pidfd (no descriptor left, no such system call) a process is still worth knowing. */
 int belay__identify(uint32_t pid, struct belay__identity *ret_identity)
@@ -157,8 +159,7 @@ static bool end_is_told(const struct belay_observer *observer, uint32_t pid,
 	return false;
 }
 
-/* A process seen for the first time, or again with an identity that was incomplete before. */
-static bool accept_unknown(struct belay_observer *observer, const struct belay_frame *frame,
+static bool get_to_know(struct belay_observer *observer, const struct belay_frame *frame,
 	uint32_t pid, uint32_t uid)
 {
 	struct belay__identity identity = { .pid = (pid_t)pid, .pidfd = -EBADF };
@@ -201,31 +202,63 @@ static bool accept_unknown(struct belay_observer *observer, const struct belay_f
 	return false;
 }
 
+/* A process seen for the first time, or again with an identity that was incomplete before. What has to be
+ * asked for about it is asked for at once. */
+static bool accept_unknown(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t pid, uint32_t uid)
+{
+	bool told;
+
+	belay__aide_expect((pid_t)pid,
+		observer->door_name == NULL ? AT_CONTACT : AT_CONTACT & ~(uint32_t)BELAY__AIDE_ENV);
+	told = get_to_know(observer, frame, pid, uid);
+	belay__aide_expect(0, 0);
+	return told;
+}
+
 bool belay__may_complete(const struct belay_observer *observer, const struct belay__slot *slot)
 {
 	uint64_t tried_ns;
 
 	/* Nearly always: the watch, another line in another page, stays untouched. */
-	if (slot->origin >= BELAY__KERNEL_ATTESTED || belay__key_host(slot->pid) != 0)
+	if ((slot->origin >= BELAY__KERNEL_ATTESTED && observer->unsettled == 0) ||
+		belay__key_host(slot->pid) != 0)
+		return false;
+	if (slot->origin >= BELAY__KERNEL_ATTESTED && !observer->watches[slot->record].unsettled)
 		return false;
 	tried_ns = observer->watches[slot->record].tried_ns;
 	return tried_ns == 0 || observer->now_ns - tried_ns >= COMPLETE_EVERY_NS;
 }
 
 /* Completes the identity of a known process that had not shown all of it. */
-static void complete_sender(struct belay_observer *observer, uint32_t slot,
+static void complete_identity(struct belay_observer *observer, uint32_t record,
 	struct belay__sender *sender)
 {
-	uint32_t record = observer->table.slots[slot].record;
 	struct belay__identity identity;
 
-	observer->watches[record].tried_ns = observer->now_ns;
 	if (belay__identify(sender->pid, &identity) < 0)
 		return;
 	describe_sender(sender, &identity);
 	if (observer->watches[record].pidfd < 0)
 		belay__watch_take(observer, record, TAKE_FD(identity.pidfd));
 	belay__identity_done(&identity);
+}
+
+/* The same, and its name's. */
+static void complete_sender(struct belay_observer *observer, uint32_t slot,
+	struct belay__sender *sender)
+{
+	const struct belay__slot *known = &observer->table.slots[slot];
+
+	observer->watches[known->record].tried_ns = observer->now_ns;
+	belay__aide_expect((pid_t)known->pid, AT_CONTACT);
+	if (known->origin < BELAY__KERNEL_ATTESTED)
+		complete_identity(observer, known->record, sender);
+	/* Another one's name is not this one's. */
+	if (observer->watches[known->record].unsettled &&
+		sender->start_ticks == known->start_ticks && successor_start(known) == 0)
+		belay__name_settle(observer, slot);
+	belay__aide_expect(0, 0);
 }
 
 static bool report_beat(struct belay_observer *observer, const struct belay_frame *frame,
@@ -317,17 +350,33 @@ static bool first_from_afar(struct belay_observer *observer, const struct belay_
 	return true;
 }
 
-bool belay__accept_remote(struct belay_observer *observer, const struct belay_frame *frame,
-	uint32_t key, uint8_t origin)
+/* Makes sure that HOST may have one more process in the table; its own that was silent for long makes
+ * room for it. */
+static bool make_share(struct belay_observer *observer, uint32_t host)
 {
-	const struct belay__sender sender = { .pid = key, .origin = origin };
-	uint32_t at = belay__table_find(&observer->table, key);
-	bool is_known = at != BELAY__NO_SLOT;
+	uint32_t victim;
+
+	if (belay__remote_has_share(observer, host))
+		return true;
+	victim = belay__table_victim(&observer->table, host, observer->now_ns);
+	if (victim == BELAY__NO_SLOT)
+		return false;
+	on_evict(observer, victim);
+	belay__table_remove(&observer->table, victim);
+	observer->tracked.evictions++;
+	return true;
+}
+
+/* The process in slot AT, or a new one (BELAY__NO_SLOT). */
+static bool accept_from_afar(struct belay_observer *observer, const struct belay_frame *frame,
+	const struct belay__sender *sender, uint32_t at)
+{
+	const bool is_known = at != BELAY__NO_SLOT;
 	const struct belay__slot before = is_known ? observer->table.slots[at]
 						   : (struct belay__slot){ 0 };
 	enum belay__track_result result = belay__track(&observer->table, &observer->tracked, frame,
-		&sender, is_known ? before.list : observer->default_list, observer->now_ns,
-		on_evict, observer, &at);
+		sender, is_known ? before.list : observer->default_list, observer->now_ns, on_evict,
+		observer, &at);
 
 	observer->counts[BELAY__COUNT_STALLS_ANSWERED] += is_known &&
 		(before.flags & BELAY__SLOT_QUESTIONED) &&
@@ -345,13 +394,26 @@ bool belay__accept_remote(struct belay_observer *observer, const struct belay_fr
 	case BELAY__TRACK_REFRESHED:
 		return report_beat(observer, frame, at, before.status, before.last_ns, false);
 	case BELAY__TRACK_ORIGIN_CONFLICT:
-		return conflict(observer, BELAY_EVENT_ORIGIN_CONFLICT, at, &sender);
+		return conflict(observer, BELAY_EVENT_ORIGIN_CONFLICT, at, sender);
 	case BELAY__TRACK_NAMESPACE_CONFLICT:
 	case BELAY__TRACK_OUT_OF_ORDER:
 	case BELAY__TRACK_CAPACITY_EXCEEDED:
 		break;
 	}
 	return false;
+}
+
+bool belay__accept_remote(struct belay_observer *observer, const struct belay_frame *frame,
+	uint32_t key, uint8_t origin)
+{
+	const struct belay__sender sender = { .pid = key, .origin = origin };
+	uint32_t at = belay__table_find(&observer->table, key);
+
+	if (at == BELAY__NO_SLOT && !make_share(observer, belay__key_host(key))) {
+		observer->tracked.capacity_exceeded++;
+		return false;
+	}
+	return accept_from_afar(observer, frame, &sender, at);
 }
 
 BELAY__HOT bool belay__accept(struct belay_observer *observer, const struct belay_frame *frame,
@@ -371,6 +433,7 @@ void belay__forget(struct belay_observer *observer, uint32_t slot)
 	if (number == BELAY__NO_RECORD)
 		return;
 	record = &observer->table.records[number];
+	belay__remote_count(observer, record->pid, false);
 	belay__unwatch(observer, number);
 	belay__name_let_go(observer, record);
 }

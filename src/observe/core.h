@@ -67,6 +67,7 @@ struct belay__watch {
 	int pidfd;
 	bool ended;
 	char evidence[160]; /* of the current or last stall, for `status` */
+	bool unsettled;     /* what it is called, because who knows did not answer */
 	uint64_t tried_ns;  /* when its identity, incomplete, was last looked for */
 	uint64_t missed_ns,
 		noticed_ns; /* while questioned: the deadline, and when it was seen to have passed */
@@ -131,6 +132,11 @@ struct belay_observer {
 	struct belay_event event;
 	char event_name[BELAY__NAME_SIZE];
 	char event_evidence[256];
+	/* Each other host has as much of its own: who floods from one costs no other, and nobody here, a
+	 * beat. */
+	struct belay__bucket far_buckets[BELAY__HOSTS_MAX + 1];
+	uint32_t far_used[BELAY__HOSTS_MAX +
+		1]; /* processes of each host in the table; [0]: of all of them */
 	/* A process that was forgotten to make room for another: told by the next event. */
 	struct belay__evicted {
 		uint32_t pid, uid;
@@ -142,7 +148,8 @@ struct belay_observer {
 	/* ends */
 	int crashes_fd; /* the directory of crash notes, borrowed; -EBADF: none */
 	/* Who reads them: belay__crash_note_read(), where there is a directory. */
-	int (*read_crash)(int dirfd, uint32_t pid, uid_t uid, char *text, size_t size);
+	int (*read_crash)(int dirfd, uint32_t pid, uid_t uid, uint64_t since_ns, int signal_nr,
+		char *text, size_t size);
 	struct belay__departed departed[BELAY__DEPARTED_MAX]; /* a ring */
 	uint32_t departed_next;
 
@@ -207,8 +214,6 @@ struct belay_observer {
 	uint64_t read_ns;          /* when the sockets were last read */
 	uint64_t interval_ns;        /* the least time between two beats of one process; 0: any */
 	struct belay__bucket bucket; /* of this host's processes */
-	struct belay__bucket
-		far_bucket; /* of all others: who floods from there costs nobody here a beat */
 	uint32_t pid_max;
 	uint64_t pid_max_read_ns;
 	uint32_t own_pid_ns;
@@ -241,6 +246,7 @@ struct belay_observer {
 	uint32_t rule_count;
 	uint8_t default_list;
 	struct belay__watch *watches; /* capacity of them, by record number */
+	uint32_t unsettled;           /* how many of them */
 	struct belay__track_counters tracked;
 	uint64_t counts[BELAY__COUNTER_COUNT];
 	struct belay__table table;
@@ -270,8 +276,8 @@ bool belay__accept_remote(struct belay_observer *observer, const struct belay_fr
 /* contact.c: who has PID now, with a pidfd when one can be had. 0, -ESRCH, or another negative
  * errno. */
 int belay__identify(uint32_t pid, struct belay__identity *ret_identity);
-/* contact.c: whether it is time to look again for the identity, incomplete so far, of the process
- * in SLOT. */
+/* contact.c: whether it is time to look again for the identity or name, incomplete so far, of the
+ * process in SLOT. */
 bool belay__may_complete(const struct belay_observer *observer, const struct belay__slot *slot);
 /* naming.c: each gives the process in slot AT its name, rule and threshold, with a fresh deadline
  * unless it is stalled, questioned or announced a silence. At first contact, by its environment or
@@ -282,14 +288,23 @@ void belay__name_at_contact(struct belay_observer *observer, uint32_t at);
 void belay__name_again(struct belay_observer *observer, uint32_t at);
 /* ... because it, or a child of it, now calls it OWN: */
 void belay__rename(struct belay_observer *observer, uint32_t at, const char *own);
+/* ... by what could not be found out then, when it can be now: */
+void belay__name_settle(struct belay_observer *observer, uint32_t at);
 /* Gives the process in slot AT the place among its rule's processes and the threshold that its name
  * has. */
 void belay__join_rule(struct belay_observer *observer, uint32_t at);
+/* remote_process.c: whether the table has room for one more process of HOST: all other hosts together
+ * have half of it, and of that half each has a share that the others leave to it. */
+bool belay__remote_has_share(const struct belay_observer *observer, uint32_t host);
 /* Gives back RECORD's ordinal and its place among its rule's processes. */
 void belay__name_let_go(struct belay_observer *observer, const struct belay__record *record);
 /* The process in slot AT has ended (or left): makes the END event, after which the slot is removed.
  * PIDFD-less processes end as unknown. */
 bool belay__end(struct belay_observer *observer, uint32_t at, bool left);
+/* What the process of EVENT (an END), known since SINCE_NS (CLOCK_REALTIME), wrote down when it crashed
+ * becomes part of it. */
+void belay__add_crash_note(struct belay_observer *observer, struct belay_event *event,
+	uint64_t since_ns);
 /* Keeps an END event for `status`, and LAST_NONCE to know a beat by that was sent before it. */
 void belay__remember_end(struct belay_observer *observer, const struct belay_event *event,
 	uint64_t last_nonce);

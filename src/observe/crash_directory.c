@@ -12,25 +12,28 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "observe/crash_note.h"
 
 #define SUFFIX ".crash"
 
-/* Whether the entry NAME of the directory is the note, nothing yet, of a process that is there. */
-static bool is_wanted(int fd, const char *name)
+/* Whether the entry NAME of the directory is the note, nothing yet, of a process that is there; or, with
+ * WRITTEN, a note that nobody has read yet. */
+static bool is_wanted(int fd, const char *name, bool written)
 {
 	char process[32]; /* NAME is a number */
 	struct stat st;
 	uint64_t pid;
 
 	if (belay__parse_u64(name, 1, INT32_MAX, &pid) < 0 || name[0] == '0' ||
-		fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-		st.st_size > 0)
+		fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 		return false;
+	if (st.st_size > 0)
+		return written && st.st_size <= BELAY__CRASH_NOTE_MAX;
 	(void)snprintf(process, sizeof(process), "/proc/%u", (unsigned)pid);
 	return access(process, F_OK) == 0;
 }
 
-static void sweep(int fd)
+static void sweep(int fd, bool written)
 {
 	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *directory = own >= 0 ? fdopendir(own) : NULL;
@@ -42,7 +45,7 @@ static void sweep(int fd)
 	}
 	while ((entry = readdir(directory)) != NULL)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-			!is_wanted(fd, entry->d_name))
+			!is_wanted(fd, entry->d_name, written))
 			(void)unlinkat(fd, entry->d_name, 0);
 	(void)closedir(directory);
 }
@@ -77,8 +80,15 @@ int belay__crash_directory_open(const char *socket, struct belay_error *reterr)
 			"run: "
 			"chmod 700 %s",
 			path, geteuid(), path);
-	sweep(fd);
+	/* What was written while no observer ran is told with the ends that it finds out. */
+	sweep(fd, /* written= */ true);
 	return TAKE_FD(fd);
+}
+
+void belay__crash_directory_sweep(int fd)
+{
+	if (fd >= 0)
+		sweep(fd, /* written= */ true);
 }
 
 void belay__crash_directory_remove(const char *socket, int fd)
@@ -87,7 +97,7 @@ void belay__crash_directory_remove(const char *socket, int fd)
 
 	if (fd < 0)
 		return;
-	sweep(fd);
+	sweep(fd, /* written= */ false);
 	if (belay__socket_sibling(socket, SUFFIX, path) == 0)
 		(void)rmdir(path);
 }

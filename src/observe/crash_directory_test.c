@@ -1,4 +1,5 @@
 #include "observe/crash_directory.h"
+#include "observe/crash_note.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,9 +71,11 @@ static void it_is_made_for_its_user_alone_and_goes_again(void **state)
 	belay__crash_directory_remove(socket_path, -EBADF);
 }
 
-static void only_the_empty_notes_of_those_who_live_stay(void **state)
+static void what_nobody_has_read_yet_and_who_lives_stays(void **state)
 {
-	static const char *const stale[] = { "1", "999999999", "0", "x", "01", "4294967297" };
+	static const char *const stale[] = { "999999998", "999999999", "0", "x", "01",
+		"4294967297" };
+	char long_one[BELAY__CRASH_NOTE_MAX + 2];
 	_cleanup_close_ int fd = -EBADF;
 	char own[16];
 	(void)state;
@@ -80,7 +83,10 @@ static void only_the_empty_notes_of_those_who_live_stay(void **state)
 	assert_int_equal(mkdir(crashes, 0700), 0);
 	(void)snprintf(own, sizeof(own), "%d", (int)getpid());
 	write_note(own, "");
-	write_note(stale[0], "told long ago");
+	memset(long_one, 'a', sizeof(long_one) - 1);
+	long_one[sizeof(long_one) - 1] = '\0';
+	write_note(stale[0], long_one);
+	write_note("2147483646", "not read yet");
 	for (size_t i = 1; i < sizeof(stale) / sizeof(stale[0]); i++)
 		write_note(stale[i], "");
 	fd = belay__crash_directory_open(socket_path, NULL);
@@ -88,10 +94,12 @@ static void only_the_empty_notes_of_those_who_live_stay(void **state)
 	assert_true(is_there(fd, own));
 	for (size_t i = 0; i < sizeof(stale) / sizeof(stale[0]); i++)
 		assert_false(is_there(fd, stale[i]));
+	assert_true(is_there(fd, "2147483646"));
 
 	/* Who lives keeps his note beyond this observer. */
 	belay__crash_directory_remove(socket_path, fd);
 	assert_true(is_there(fd, own));
+	assert_false(is_there(fd, "2147483646"));
 	write_note(own, "x");
 	belay__crash_directory_remove(socket_path, fd);
 	assert_int_equal(access(crashes, F_OK), -1);
@@ -124,7 +132,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(it_is_made_for_its_user_alone_and_goes_again),
-		TEST(only_the_empty_notes_of_those_who_live_stay),
+		TEST(what_nobody_has_read_yet_and_who_lives_stays),
 		TEST(one_that_others_can_reach_is_not_used),
 	};
 

@@ -237,7 +237,8 @@ static ssize_t read_bytes(int dirfd, const char *name, uid_t uid,
 	return n < 0 ? -errno : n;
 }
 
-int belay__crash_note_read(int dirfd, uint32_t pid, uid_t uid, char *text, size_t size)
+int belay__crash_note_read(int dirfd, uint32_t pid, uid_t uid, uint64_t since_ns, int signal_nr,
+	char *text, size_t size)
 {
 	char name[sizeof("4294967295")], bytes[BELAY__CRASH_NOTE_MAX + 1];
 	struct belay__crash_facts facts;
@@ -253,5 +254,8 @@ int belay__crash_note_read(int dirfd, uint32_t pid, uid_t uid, char *text, size_
 	if (n == 0)
 		return -ENOENT;
 	r = n > BELAY__CRASH_NOTE_MAX ? -EBADMSG : belay__crash_note_parse(bytes, (size_t)n, &facts);
+	if (r == 0 &&
+		(facts.realtime_ns < since_ns || (signal_nr != 0 && signal_nr != facts.number)))
+		r = -ESTALE;
 	return r < 0 ? r : belay__crash_describe(&facts, pid, text, size);
 }

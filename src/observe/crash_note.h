@@ -40,8 +40,11 @@ int belay__crash_note_parse(const char *bytes, size_t len, struct belay__crash_f
 int belay__crash_describe(const struct belay__crash_facts *facts, uint32_t pid, char *text,
 	size_t size);
 
-/* Takes the note that process PID of UID left in the directory DIRFD: a regular file of that user with
+/* Takes the note that process PID of UID, known since SINCE_NS (CLOCK_REALTIME), left in the directory DIRFD;
+ * it was ended by SIGNAL_NR (0: how is not known, negative: not by a signal): a regular file of that user with
  * one name, at most BELAY__CRASH_NOTE_MAX bytes. Writes its sentence to TEXT and returns the length, or
- * -ENOENT (none, or an empty one: the process did not crash), or -EBADMSG (not a note), or another
+ * -ENOENT (none, or an empty one: the process did not crash), or -EBADMSG (not a note), -ESTALE (of
+ * somebody who had that pid before, or of another end than this), or another
  * negative errno; TEXT is then untouched. In each case the file is gone afterwards. */
-int belay__crash_note_read(int dirfd, uint32_t pid, uid_t uid, char *text, size_t size);
+int belay__crash_note_read(int dirfd, uint32_t pid, uid_t uid, uint64_t since_ns, int signal_nr,
+	char *text, size_t size);

@@ -136,7 +136,7 @@ static void put(const char *name, const char *bytes, size_t len)
 /* The file is gone, whatever came of it. */
 static int read_17(char text[BELAY__CRASH_TEXT_SIZE])
 {
-	int r = belay__crash_note_read(directory, 17, geteuid(), text, BELAY__CRASH_TEXT_SIZE);
+	int r = belay__crash_note_read(directory, 17, geteuid(), 0, 0, text, BELAY__CRASH_TEXT_SIZE);
 
 	assert_int_equal(faccessat(directory, "17", F_OK, AT_SYMLINK_NOFOLLOW), -1);
 	assert_int_equal(errno, ENOENT);
@@ -185,10 +185,43 @@ static void a_note_of_another_user_is_none(void **state)
 	(void)state;
 
 	put("17", FAULT, strlen(FAULT));
-	assert_int_equal(belay__crash_note_read(directory, 17, geteuid() + 1, text, sizeof(text)),
+	assert_int_equal(
+		belay__crash_note_read(directory, 17, geteuid() + 1, 0, 0, text, sizeof(text)),
 		-EBADMSG);
 	assert_string_equal(text, "untouched");
 	assert_int_equal(read_17(text), -ENOENT);
+}
+
+static void a_note_of_who_had_the_pid_before_is_none(void **state)
+{
+	struct belay__crash_facts facts;
+	char text[BELAY__CRASH_TEXT_SIZE] = "untouched";
+	(void)state;
+
+	assert_int_equal(belay__crash_note_parse(FAULT, strlen(FAULT), &facts), 0);
+	put("17", FAULT, strlen(FAULT));
+	assert_int_equal(belay__crash_note_read(directory, 17, geteuid(), facts.realtime_ns + 1, 0,
+				 text, sizeof(text)),
+		-ESTALE);
+	assert_string_equal(text, "untouched");
+	assert_int_equal(read_17(text), -ENOENT);
+	put("17", FAULT, strlen(FAULT));
+	assert_true(belay__crash_note_read(directory, 17, geteuid(), facts.realtime_ns, 11, text,
+			    sizeof(text)) > 0);
+}
+
+static void a_note_of_another_end_is_none(void **state)
+{
+	char text[BELAY__CRASH_TEXT_SIZE] = "untouched";
+	(void)state;
+
+	for (int signal_nr = -1; signal_nr < 12; signal_nr++) {
+		put("17", FAULT, strlen(FAULT));
+		assert_int_equal(belay__crash_note_read(directory, 17, geteuid(), 0, signal_nr,
+					 text, sizeof(text)) > 0,
+			signal_nr == 0 || signal_nr == 11);
+		assert_int_equal(read_17(text), -ENOENT);
+	}
 }
 
 static int begin(void **state)
@@ -216,6 +249,8 @@ int main(void)
 		cmocka_unit_test(a_note_is_read_once),
 		cmocka_unit_test(what_is_no_note_is_removed),
 		cmocka_unit_test(a_note_of_another_user_is_none),
+		cmocka_unit_test(a_note_of_who_had_the_pid_before_is_none),
+		cmocka_unit_test(a_note_of_another_end_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

@@ -27,6 +27,8 @@
 #define RESTART_FIRST_NS (50 * BELAY__NS_PER_MS)
 #define RESTART_MOST_NS  BELAY__NS_PER_S
 #define END_PATIENCE_MS  500
+/* How long a prober must have run to be taken for stuck. */
+#define STUCK_NOT_BEFORE_NS (5 * BELAY__NS_PER_S)
 /* How long a role may take to read a configuration that is more than its channel holds. */
 #define CONFIGURE_PATIENCE_MS 2000
 
@@ -56,6 +58,15 @@ static int send_to(const struct belay__crew_member *member, uint32_t type, const
 {
 	return member->channel >= 0 ? belay__channel_send(member->channel, type, record, size, fd)
 				    : -ENOTCONN;
+}
+
+/* A socket that listens, to a role that may not change its flags any more. */
+static int send_listener(const struct belay__crew_member *member, uint32_t type, int fd)
+{
+	struct belay__msg_nothing nothing = { 0 };
+	int r = fd >= 0 ? belay__fd_nonblock(fd) : 0;
+
+	return r == 0 && fd >= 0 ? send_to(member, type, &nothing, sizeof(nothing), fd) : r;
 }
 
 static int send_fd(const struct belay__crew_member *member, uint32_t type, int fd)
@@ -244,9 +255,11 @@ static int provision_gate(struct belay__parent *parent)
 	int r;
 
 	memcpy(beats.path, parent->config.options.socket, sizeof(beats.path));
-	r = send_to(gate, BELAY__MSG_BEATS, &beats, sizeof(beats), parent->beats.fd);
+	r = belay__fd_nonblock(parent->beats.fd);
 	if (r == 0)
-		r = send_fd(gate, BELAY__MSG_HELLO, parent->hello.fd);
+		r = send_to(gate, BELAY__MSG_BEATS, &beats, sizeof(beats), parent->beats.fd);
+	if (r == 0)
+		r = send_listener(gate, BELAY__MSG_HELLO, parent->hello.fd);
 	if (r == 0)
 		r = send_fd(gate, BELAY__MSG_STATE, parent->state_fd);
 	if (r == 0)
@@ -256,7 +269,7 @@ static int provision_gate(struct belay__parent *parent)
 	if (r == 0)
 		r = send_fd(gate, BELAY__MSG_TOTALS, parent->totals_fd);
 	if (r == 0)
-		r = send_fd(gate, BELAY__MSG_UDP, parent->udp_fd);
+		r = send_listener(gate, BELAY__MSG_UDP, parent->udp_fd);
 	if (r == 0)
 		r = send_fd(gate, BELAY__MSG_CRASHES, parent->crashes_fd);
 	if (r == 0)
@@ -291,14 +304,15 @@ static int provision_exporter(struct belay__parent *parent)
 {
 	const struct belay__crew_member *exporter = &parent->crew[BELAY__ROLE_EXPORTER];
 	_cleanup_close_ int state = belay__open_state_view(parent);
+	_cleanup_close_ int totals = belay__open_totals_view(parent);
 	int r = send_fd(exporter, BELAY__MSG_STATE, state);
 
 	if (r == 0)
-		r = send_fd(exporter, BELAY__MSG_TOTALS, parent->totals_fd);
+		r = send_fd(exporter, BELAY__MSG_TOTALS, totals);
 	if (r == 0)
-		r = send_fd(exporter, BELAY__MSG_METRICS_UNIX, parent->metrics.fd);
+		r = send_listener(exporter, BELAY__MSG_METRICS_UNIX, parent->metrics.fd);
 	if (r == 0)
-		r = send_fd(exporter, BELAY__MSG_METRICS_TCP, parent->metrics_tcp_fd);
+		r = send_listener(exporter, BELAY__MSG_METRICS_TCP, parent->metrics_tcp_fd);
 	if (r == 0 && parent->has_token)
 		r = send_to(exporter, BELAY__MSG_TOKEN, &parent->token, sizeof(parent->token),
 			-EBADF);
@@ -391,7 +405,8 @@ static int on_rotate_export(void *data, const void *record, int fd_consume)
 		&error);
 	if (fd < 0)
 		belay__log(BELAY__LOG_WARNING, "%s", error.text);
-	else
+	fd = belay__append_only_consume(fd);
+	if (fd >= 0)
 		(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EXPORT_FILE, fd);
 	return 0;
 }
@@ -437,6 +452,23 @@ static int on_pause(void *data, const void *record, int fd_consume)
 	return 0;
 }
 
+/* Its end, noticed by its pidfd, leads to the next. One that has only just begun is given its time: a gate
+ * could say so of each. */
+static int on_stuck(void *data, const void *record, int fd_consume)
+{
+	struct belay__parent *parent = data;
+	const struct belay__crew_member *prober = &parent->crew[BELAY__ROLE_PROBER];
+	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+
+	(void)record;
+	(void)fd_consume;
+	if (prober->pidfd < 0 || now_ns - prober->started_ns < STUCK_NOT_BEFORE_NS)
+		return 0;
+	belay__log(BELAY__LOG_WARNING, "the prober does not answer; it is killed and replaced");
+	(void)belay__signal(prober->pidfd, SIGKILL);
+	return 0;
+}
+
 static const struct belay__message_rule gate_rules[] = {
 	{ BELAY__MSG_READY, sizeof(struct belay__msg_ready), BELAY__WITHOUT_FD, on_ready },
 	{ BELAY__MSG_PROGRESS, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_progress },
@@ -444,6 +476,7 @@ static const struct belay__message_rule gate_rules[] = {
 	{ BELAY__MSG_ROTATE_EXPORT, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD,
 		on_rotate_export },
 	{ BELAY__MSG_PAUSE, sizeof(struct belay__msg_pause), BELAY__WITHOUT_FD, on_pause },
+	{ BELAY__MSG_STUCK, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_stuck },
 };
 
 static void on_channel(struct belay__io *io, uint32_t events)

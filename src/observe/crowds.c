@@ -34,26 +34,37 @@ static uint32_t mass_of(const struct belay__crowd *crowd)
 	return mass < BELAY__CROWD_MASS_MIN ? BELAY__CROWD_MASS_MIN : mass;
 }
 
-/* Place AT, where nobody belongs, is that of RULE and UID. */
-static void make_crowd(struct belay_observer *observer, uint32_t at, uint16_t rule, uint32_t uid)
+/* Place AT, where nobody belongs, is that of RULE, UID and HOST. */
+static void make_crowd(struct belay_observer *observer, uint32_t at, uint16_t rule, uint32_t uid,
+	uint16_t host)
 {
 	struct belay__crowd *crowd = &observer->crowds.crowds[at];
+	struct belay__text text;
 	const char *name = rule == 0 || rule > observer->rule_count
 		? "(no rule)"
 		: observer->rules[rule - 1].name;
 
-	if (at == BELAY__CROWDS_MAX)
+	if (at == BELAY__CROWDS_MAX) {
 		name = "(others)";
+		host = 0;
+	}
 	*crowd = (struct belay__crowd){ .rule = rule,
 		.uid = uid,
+		.host = host,
 		.oldest = BELAY__NO_RECORD,
 		.newest = BELAY__NO_RECORD };
-	memcpy(crowd->name, name, strnlen(name, sizeof(crowd->name) - 1));
+	belay__text_init(&text, crowd->name, sizeof(crowd->name));
+	if (host != 0 && observer->hosts != NULL) {
+		belay__text_add(&text, observer->hosts->name[host]);
+		belay__text_add(&text, "/");
+	}
+	belay__text_add(&text, name);
 }
 
-/* The crowd of RULE and UID, an empty one made theirs, or that of all others. */
-static uint16_t find(struct belay_observer *observer, uint16_t rule, uint32_t uid)
+/* The crowd of RECORD's process, an empty one made its, or that of all others. */
+static uint16_t find(struct belay_observer *observer, const struct belay__record *record)
 {
+	const uint16_t host = (uint16_t)belay__key_host(record->pid);
 	const struct belay__crowds *crowds = &observer->crowds;
 	uint16_t empty = BELAY__CROWDS_MAX;
 
@@ -62,11 +73,12 @@ static uint16_t find(struct belay_observer *observer, uint16_t rule, uint32_t ui
 
 		if (crowd->members == 0 && !crowd->ends && empty == BELAY__CROWDS_MAX)
 			empty = i;
-		if (crowd->members > 0 && crowd->rule == rule && crowd->uid == uid)
+		if (crowd->members > 0 && crowd->rule == record->rule &&
+			crowd->uid == record->uid && crowd->host == host)
 			return i;
 	}
 	if (crowds->crowds[empty].members == 0 && !crowds->crowds[empty].ends)
-		make_crowd(observer, empty, rule, uid);
+		make_crowd(observer, empty, record->rule, record->uid, host);
 	return empty;
 }
 
@@ -213,7 +225,7 @@ void belay__crowd_join(struct belay_observer *observer, uint32_t number, bool st
 {
 	struct belay__record *record = &observer->table.records[number];
 	struct belay__member *joined = member(observer, number);
-	uint16_t at = find(observer, record->rule, record->uid);
+	uint16_t at = find(observer, record);
 	struct belay__crowd *crowd = &observer->crowds.crowds[at];
 
 	*joined = (struct belay__member){ .crowd = (uint16_t)(at + 1), .silent = stalled };
@@ -337,7 +349,7 @@ static void tell_over(struct belay_observer *observer, const char *name, uint32_
 
 		if (crowd->members > 0 || crowd->ends)
 			continue;
-		make_crowd(observer, i, 0, uid);
+		make_crowd(observer, i, 0, uid, 0);
 		(void)snprintf(crowd->name, sizeof(crowd->name), "%s", name);
 		mark_news(observer, &crowd->ends);
 		return;

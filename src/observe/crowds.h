@@ -1,4 +1,4 @@
-/* crowds.h - the processes of one rule and one user, and whether many of them went silent at once
+/* crowds.h - the processes of one rule, user and host, and whether many of them went silent at once
  *
  * When more than 20 % of a crowd, and at least five, go silent within one threshold, the cause is
  * hardly in them: one event tells it, and nothing is done about each. Only silences count that
@@ -32,6 +32,7 @@ struct belay_observer;
 struct belay__crowd {
 	uint32_t uid;
 	uint16_t rule;     /* number + 1; 0: none */
+	uint16_t host;     /* of its processes (remote.h): one host's silence excuses no other's */
 	bool told;         /* its mass stall was told and goes on */
 	bool starts, ends; /* to be told */
 	uint32_t members, silent;
@@ -110,7 +111,8 @@ enum belay__outlook belay__crowd_outlook(struct belay_observer *observer, uint32
 enum belay__outlook belay__crowd_look(struct belay_observer *observer, uint16_t number,
 	uint8_t list);
 
-/* What crowd number AT (from 0) is called: its rule's name, "(no rule)" or "(others)". */
+/* What crowd number AT (from 0) is called: its rule's name, "(no rule)" or "(others)", behind the name
+ * of its host when that is another. */
 const char *belay__crowd_name(const struct belay_observer *observer, uint32_t at);
 
 /* Makes the event of a mass stall that started or is over. Returns whether there was one. */

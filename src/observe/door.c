@@ -185,10 +185,14 @@ int belay__door_send(struct belay__client *client, enum belay__hello_part part, 
 		.code = code,
 		.text_len = (uint32_t)len,
 	};
-	struct iovec parts[2] = { { &answer, sizeof(answer) }, { (void *)(uintptr_t)text, len } };
-	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+	char *outgoing = client->door->outgoing;
 
-	if (sendmsg(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+	if (len > sizeof(client->door->outgoing) - sizeof(answer))
+		return -EMSGSIZE;
+	/* In one piece: who is in a cage may not use sendmsg(). */
+	memcpy(outgoing, &answer, sizeof(answer));
+	memcpy(outgoing + sizeof(answer), text, len);
+	if (send(client->fd, outgoing, sizeof(answer) + len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return 0;
 	return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }

@@ -230,6 +230,7 @@ void belay__door_self(struct belay__door *door, struct belay__text *text)
 	belay__json_seconds(&json, "threshold_s", observer->options.threshold_ms * BELAY__NS_PER_MS);
 	belay__json_u64(&json, "capacity", observer->table.capacity);
 	belay__json_u64(&json, "tracked", observer->table.used);
+	belay__json_u64(&json, "queue_wanted", observer->table.used - observer->far_used[0]);
 	belay__json_u64(&json, "queue_frames",
 		observer->listener_count > 0 ? observer->listeners[0].queue_frames : 0);
 	belay__json_bool(&json, "collecting", observer->collecting);

@@ -45,7 +45,8 @@ struct belay__door {
 	struct belay__client clients[BELAY__DOOR_CLIENTS_MAX];
 	unsigned connected; /* clients with an fd */
 	unsigned next_client;
-	char packet[BELAY__HELLO_PACKET_MAX];
+	char packet[BELAY__HELLO_PACKET_MAX];   /* a text, as it is written */
+	char outgoing[BELAY__HELLO_PACKET_MAX]; /* the same behind its head, as it is sent */
 };
 
 /* Sends a packet of TEXT. 0, -EAGAIN (try again when the client reads), or a negative errno: it is

@@ -165,12 +165,16 @@ static void complete(struct belay_observer *observer, const struct belay_event *
 	}
 }
 
-/* What the process of EVENT wrote down when it crashed becomes part of its end. */
-static void add_crash_note(struct belay_observer *observer, struct belay_event *event)
+void belay__add_crash_note(struct belay_observer *observer, struct belay_event *event,
+	uint64_t since_ns)
 {
+	int signal_nr = event->end == BELAY_END_UNKNOWN ? 0
+		: event->end == BELAY_END_KILLED        ? event->code
+							: -1;
+
 	if (observer->crashes_fd >= 0 && observer->read_crash != NULL &&
-		observer->read_crash(observer->crashes_fd, event->pid, event->uid,
-			observer->event_evidence, sizeof(observer->event_evidence)) > 0)
+		observer->read_crash(observer->crashes_fd, event->pid, event->uid, since_ns,
+			signal_nr, observer->event_evidence, sizeof(observer->event_evidence)) > 0)
 		event->crash = observer->event_evidence;
 }
 
@@ -182,7 +186,6 @@ bool belay__end(struct belay_observer *observer, uint32_t at, bool left)
 	int status, r;
 
 	event->silent_ns = observer->now_ns - slot->last_ns;
-	add_crash_note(observer, event);
 	if (left) {
 		event->end = BELAY_END_LEFT;
 		observer->counts[BELAY__COUNT_ENDS_LEFT]++;
@@ -194,6 +197,8 @@ bool belay__end(struct belay_observer *observer, uint32_t at, bool left)
 		else if (r != -EAGAIN || !wait_for_status(observer, event, watch))
 			observer->counts[BELAY__COUNT_ENDS_UNKNOWN]++;
 	}
+	belay__add_crash_note(observer, event,
+		observer->table.records[slot->record].first_realtime_ns);
 	belay__remember_end(observer, event, slot->last_nonce);
 	/* Who left may live on, and must not be found by an observer that comes after us. */
 	if (left) {

@@ -113,7 +113,7 @@ static struct sockaddr_un address_of_door(void)
 static int listen_at_door(void)
 {
 	const struct sockaddr_un address = address_of_door();
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(fd, 16), 0);

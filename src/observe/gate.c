@@ -20,7 +20,6 @@
 #include "observe/crash_note.h"
 #include "observe/gate.h"
 #include "observe/reload.h"
-#include "observe/remote_process.h"
 
 #define EXIT_OSERR 71
 
@@ -113,7 +112,7 @@ static uint32_t take_over(struct belay__gate *gate)
 		return 0;
 	if (belay__state_read(gate->state_fd, &gate->kept, &count, &reason) < 0)
 		count = 0;
-	count = belay__remote_renumber(gate->kept, count, gate->observer->hosts);
+	count = belay__gate_network_renumber(gate, count);
 	if (reason[0] != '\0')
 		belay__teller_note(&gate->teller, "state-refused", reason);
 	if (belay__state_map_take(gate->state_fd, (uint32_t)gate->options.capacity, &gate->state,

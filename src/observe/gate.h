@@ -34,7 +34,7 @@ struct belay__gate {
 	int export_fd; /* until it is written to */
 	int udp_fd;    /* until the observer takes it */
 	int crashes_fd;
-	struct belay__msg_key keys[BELAY__KEYS_MAX]; /* those that came since GO; locked */
+	struct belay__msg_key *keys; /* BELAY__KEYS_MAX: those that came since GO; NULL: none ever */
 	uint32_t key_count;
 	struct belay__totals *totals;
 	struct belay__msg_go go;
@@ -49,13 +49,15 @@ struct belay__gate {
 	struct belay__actor *actor;
 	struct belay__network *network; /* NULL: there is only this host */
 	uint64_t network_truncated;     /* of its counts, what the observer's have already */
-	uint32_t keys_in_force;
 	char udp_address[BELAY__ADDRESS_SIZE];
 	struct belay__pausing pausing;
 	struct belay__io parent_io, prober_io, exporter_io, signal_io;
 	int signal_fd;
 	struct belay__timer progress;
 	uint64_t asked, told; /* numbers of questions to the prober, and of its last answer */
+	struct belay__timer owed;
+	uint32_t owes;    /* how many answers the prober owes us */
+	uint32_t quiet_s; /* ... and for how long it has said nothing */
 	struct belay__aide_facts facts;
 	struct belay__cage_report cage;
 	bool ready, over;
@@ -94,5 +96,10 @@ int belay__gate_network_listen(struct belay__gate *gate);
 void belay__gate_network_reload(struct belay__gate *gate);
 /* Writes the member "udp" of what `doctor` hears. */
 void belay__gate_network_self(const struct belay__gate *gate, struct belay__json_writer *json);
+/* Gives processes of other hosts in gate->kept, COUNT in all, the numbers of their hosts; those of hosts
+ * that are not known any more are left out, and told of. Returns how many are left. */
+uint32_t belay__gate_network_renumber(struct belay__gate *gate, uint32_t count);
+/* Makes room for keys that come, before the gate is ready. 0 or -ENOMEM. */
+int belay__gate_expect_keys(struct belay__gate *gate);
 /* Wipes keys that came and were not put in force. */
 void belay__gate_forget_keys(struct belay__gate *gate);

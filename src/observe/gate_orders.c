@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 
 #include "base/fd.h"
 #include "ipc/channel.h"
@@ -109,6 +108,7 @@ static int on_prober(void *data, const void *record, int fd_consume)
 	belay__io_remove(&gate->prober_io);
 	replace_fd(&gate->prober_fd, fd_consume);
 	gate->told = gate->asked; /* whoever was asked is gone */
+	gate->owes = 0;
 	if (gate->ready)
 		belay__gate_watch_prober(gate);
 	return 0;
@@ -167,9 +167,8 @@ static int on_forget_keys(void *data, const void *record, int fd_consume)
 
 	(void)record;
 	(void)fd_consume;
-	/* Where the limit on locked memory is too low, they are wiped soon all the same. */
-	if (!gate->ready)
-		(void)mlock(gate->keys, sizeof(gate->keys));
+	if (!gate->ready && gate->keys == NULL && belay__gate_expect_keys(gate) < 0)
+		return -ENOMEM;
 	belay__gate_forget_keys(gate);
 	return 0;
 }
@@ -180,7 +179,7 @@ static int on_key(void *data, const void *record, int fd_consume)
 	struct belay__msg_key *key;
 
 	(void)fd_consume;
-	if (gate->key_count == BELAY__KEYS_MAX)
+	if (gate->keys == NULL || gate->key_count == BELAY__KEYS_MAX)
 		return -EPROTO;
 	key = &gate->keys[gate->key_count++];
 	*key = *(const struct belay__msg_key *)record;

@@ -12,17 +12,68 @@
 
 #define COUNTS_PER_TURN 4
 #define FACTS_WITHIN_NS (100 * BELAY__NS_PER_MS)
+/* A prober that owes an answer and says nothing is asked for a sign, and then replaced. */
+#define KNOCK_AFTER_S 2
+#define STUCK_AFTER_S 5
 
 /* --- the prober --- */
+
+static void hear_prober(struct belay__gate *gate);
+
+/* Asks it for nothing, by which it shows that it lives. What was sent to us while we did not read is lost,
+ * and no sign of the contrary. */
+static void knock(struct belay__gate *gate)
+{
+	const struct belay__msg_who who = { .number = gate->asked + 1 };
+
+	if (gate->told == gate->asked && gate->prober_fd >= 0 &&
+		belay__channel_send(gate->prober_fd, BELAY__MSG_WHO, &who, sizeof(who), -EBADF) == 0)
+		gate->asked = who.number;
+}
+
+/* Seconds are counted, not measured: while we are stopped ourselves, nobody is late. */
+static void on_owed(struct belay__timer *timer, uint64_t now_ns)
+{
+	struct belay__gate *gate = timer->data;
+
+	if (gate->prober_fd >= 0)
+		hear_prober(gate);
+	if (gate->owes == 0 || gate->prober_fd < 0)
+		return;
+	gate->quiet_s++;
+	if (gate->quiet_s == KNOCK_AFTER_S)
+		knock(gate);
+	if (gate->quiet_s >= STUCK_AFTER_S) {
+		(void)belay__gate_tell_parent(BELAY__MSG_STUCK, NULL, 0);
+		gate->quiet_s = 0;
+	}
+	belay__timer_set(belay__observer_loop(gate->observer), timer, now_ns + BELAY__NS_PER_S,
+		on_owed, gate);
+}
+
+/* One answer more is owed to us. */
+static void wait_for_answer(struct belay__gate *gate)
+{
+	if (gate->owes++ > 0 || gate->owed.next != NULL)
+		return;
+	gate->quiet_s = 0;
+	gate->owed.data = gate;
+	belay__timer_set(belay__observer_loop(gate->observer), &gate->owed,
+		belay__clock_ns(CLOCK_MONOTONIC) + BELAY__NS_PER_S, on_owed, gate);
+}
 
 int belay__gate_ask_prober(void *data, uint32_t pid, uint64_t start_ticks)
 {
 	struct belay__gate *gate = data;
 	struct belay__msg_ask ask = { .pid = pid, .start_ticks = start_ticks };
+	int r;
 
 	if (gate->prober_fd < 0)
 		return -ENOTCONN;
-	return belay__channel_send(gate->prober_fd, BELAY__MSG_ASK, &ask, sizeof(ask), -EBADF);
+	r = belay__channel_send(gate->prober_fd, BELAY__MSG_ASK, &ask, sizeof(ask), -EBADF);
+	if (r == 0 || r == -EAGAIN)
+		wait_for_answer(gate);
+	return r;
 }
 
 static int on_answer(void *data, const void *record, int fd_consume)
@@ -32,6 +83,8 @@ static int on_answer(void *data, const void *record, int fd_consume)
 	struct belay__evidence evidence = answer->evidence;
 
 	(void)fd_consume;
+	gate->owes -= gate->owes > 0;
+	gate->quiet_s = 0;
 	/* The prober is trusted with looking, not with our memory. */
 	evidence.wchan[sizeof(evidence.wchan) - 1] = '\0';
 	belay__observer_answer(gate->observer, answer->pid, answer->start_ticks, answer->code,
@@ -45,6 +98,9 @@ static int on_facts(void *data, const void *record, int fd_consume)
 	struct belay__gate *gate = data;
 
 	(void)fd_consume;
+	/* It answers us first: what else it owes has been lost, or takes no longer than it has to. */
+	gate->owes = 0;
+	gate->quiet_s = 0;
 	gate->told = facts->number;
 	gate->facts = facts->facts;
 	return 0;
@@ -91,6 +147,7 @@ int belay__gate_ask_aide(void *data, pid_t pid, uint64_t start_ticks, uint32_t w
 	if (belay__channel_send(gate->prober_fd, BELAY__MSG_WHO, &who, sizeof(who), -EBADF) < 0)
 		return -ENOTCONN;
 	gate->asked = who.number;
+	wait_for_answer(gate);
 	while (gate->prober_fd >= 0 && gate->told != who.number && now_ns < until_ns) {
 		struct pollfd answer = { .fd = gate->prober_fd, .events = POLLIN };
 		int left_ms = (int)((until_ns - now_ns) / BELAY__NS_PER_MS) + 1;

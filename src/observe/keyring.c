@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,23 +36,16 @@ struct secrets {
 static_assert(sizeof(struct secrets) <= 14 * 4096 + 4000, "less than 64 KiB with what guards it");
 static_assert(BELAY__KEY_LEN == BELAY__SECRET_LEN, "a secret is a key");
 
-struct owner {
-	uint16_t host;
-	bool named; /* by the operator */
-};
-
-/* Keys to come: who they are from, which of the old ones they are. */
+/* Keys to come: where they stand, and whether an old one was found to be it. */
 struct plan {
 	const struct belay__msg_key *from[BELAY__KEYS_MAX];
-	uint32_t was[BELAY__KEYS_MAX];
-	struct owner owners[BELAY__KEYS_MAX];
-	bool taken[BELAY__HOSTS_MAX + 1]; /* hosts that have keys */
+	bool is_known[BELAY__KEYS_MAX];
 };
 
 struct belay__keyring {
 	struct secrets *secrets;
 	uint32_t count, shared; /* keys, and how many of them are no masters */
-	struct owner owners[BELAY__KEYS_MAX];
+	uint16_t hosts[BELAY__KEYS_MAX];
 	struct plan plan;
 };
 
@@ -89,20 +81,20 @@ struct belay__keyring *belay__keyring_free(struct belay__keyring *keyring)
 
 /* --- other keys --- */
 
-/* Shared keys first; returns how many there are. */
-static uint32_t arrange(struct plan *plan, const struct belay__msg_key *keys, uint32_t count)
+/* Shared keys first. */
+static void arrange(struct plan *plan, const struct belay__msg_key *keys, uint32_t count,
+	uint32_t *ret_shared, uint32_t *ret_count)
 {
-	uint32_t at = 0, shared;
+	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < count; i++)
 		if (keys[i].kind == BELAY__KEY_SHARED)
 			plan->from[at++] = &keys[i];
-	shared = at;
+	*ret_shared = at;
 	for (uint32_t i = 0; i < count; i++)
 		if (keys[i].kind == BELAY__KEY_MASTER)
 			plan->from[at++] = &keys[i];
-	assert(at == count);
-	return shared;
+	*ret_count = at;
 }
 
 /* Where old key number I is to be found in PLAN. Whose it is does not count: a replayed frame is one
@@ -114,7 +106,7 @@ static uint32_t find_again(const struct belay__keyring *keyring, uint32_t i, uin
 	bool is_shared = i < keyring->shared;
 
 	for (uint32_t j = is_shared ? 0 : shared; j < (is_shared ? shared : count); j++)
-		if (plan->was[j] == BELAY__NO_KEY &&
+		if (!plan->is_known[j] &&
 			crypto_verify_32(keyring->secrets->keys[i], plan->from[j]->key) == 0)
 			return j;
 	return BELAY__NO_KEY;
@@ -123,61 +115,12 @@ static uint32_t find_again(const struct belay__keyring *keyring, uint32_t i, uin
 static void match(struct belay__keyring *keyring, uint32_t shared, uint32_t count,
 	uint32_t ret_map[static BELAY__KEYS_MAX])
 {
-	for (uint32_t j = 0; j < count; j++)
-		keyring->plan.was[j] = BELAY__NO_KEY;
+	memset(keyring->plan.is_known, 0, sizeof(keyring->plan.is_known));
 	for (uint32_t i = 0; i < keyring->count; i++) {
 		ret_map[i] = find_again(keyring, i, shared, count);
 		if (ret_map[i] != BELAY__NO_KEY)
-			keyring->plan.was[ret_map[i]] = i;
+			keyring->plan.is_known[ret_map[i]] = true;
 	}
-}
-
-static bool give(struct plan *plan, uint32_t j, uint32_t host, bool named)
-{
-	plan->owners[j] = (struct owner){ .host = (uint16_t)host, .named = named };
-	plan->taken[host] = true;
-	return host != 0;
-}
-
-/* Names that are certain: what the operator gave, the masters', and those of before. */
-static bool name_certain(struct belay__keyring *keyring, struct belay__hosts *hosts,
-	uint32_t shared, uint32_t count)
-{
-	struct plan *plan = &keyring->plan;
-	bool fits = true;
-
-	for (uint32_t j = 0; j < count; j++) {
-		const char *name = plan->from[j]->host;
-		uint32_t was = plan->was[j];
-
-		plan->owners[j].host = 0;
-		if (name[0] != '\0')
-			fits = fits && give(plan, j, belay__host_number(hosts, name), true);
-		else if (j >= shared)
-			fits = fits && give(plan, j, belay__host_number(hosts, "master"), false);
-		else if (was != BELAY__NO_KEY && !keyring->owners[was].named)
-			fits = fits && give(plan, j, keyring->owners[was].host, false);
-	}
-	return fits;
-}
-
-static bool name_others(struct plan *plan, struct belay__hosts *hosts, uint32_t count)
-{
-	uint32_t next = 0;
-
-	for (uint32_t j = 0; j < count; j++)
-		while (plan->owners[j].host == 0) {
-			char name[BELAY__HOST_SIZE];
-			uint32_t host;
-
-			(void)snprintf(name, sizeof(name), "key%u", next++);
-			host = belay__host_number(hosts, name);
-			if (host == 0)
-				return false;
-			if (!plan->taken[host])
-				(void)give(plan, j, host, false);
-		}
-	return true;
 }
 
 static void carry_out(struct belay__keyring *keyring, uint32_t shared, uint32_t count)
@@ -187,32 +130,28 @@ static void carry_out(struct belay__keyring *keyring, uint32_t shared, uint32_t 
 	sodium_memzero(secrets, sizeof(*secrets));
 	for (uint32_t j = 0; j < count; j++) {
 		memcpy(secrets->keys[j], keyring->plan.from[j]->key, BELAY__KEY_LEN);
-		keyring->owners[j] = keyring->plan.owners[j];
+		keyring->hosts[j] = keyring->plan.from[j]->number;
 	}
 	keyring->shared = shared;
 	keyring->count = count;
 }
 
-int belay__keyring_set(struct belay__keyring *keyring, struct belay__hosts *hosts,
-	const struct belay__msg_key *keys, uint32_t count, uint32_t ret_map[static BELAY__KEYS_MAX],
-	uint32_t *ret_map_count)
+void belay__keyring_set(struct belay__keyring *keyring, const struct belay__msg_key *keys,
+	uint32_t count, uint32_t ret_map[static BELAY__KEYS_MAX], uint32_t *ret_map_count)
 {
-	uint32_t hosts_before = hosts->count, shared;
+	uint32_t shared, present;
 
-	if (count > BELAY__KEYS_MAX)
-		return -E2BIG;
+	assert(count <= BELAY__KEYS_MAX);
 
-	shared = arrange(&keyring->plan, keys, count);
-	match(keyring, shared, count, ret_map);
-	memset(keyring->plan.taken, 0, sizeof(keyring->plan.taken));
-	if (!name_certain(keyring, hosts, shared, count) ||
-		!name_others(&keyring->plan, hosts, count)) {
-		hosts->count = hosts_before;
-		return -E2BIG;
-	}
+	arrange(&keyring->plan, keys, count, &shared, &present);
+	match(keyring, shared, present, ret_map);
 	*ret_map_count = keyring->count;
-	carry_out(keyring, shared, count);
-	return 0;
+	carry_out(keyring, shared, present);
+}
+
+uint32_t belay__keyring_count(const struct belay__keyring *keyring)
+{
+	return keyring->count;
 }
 
 /* --- opening --- */
@@ -282,5 +221,5 @@ unsigned belay__keyring_batch(const struct belay__keyring *keyring)
 uint16_t belay__keyring_host(const struct belay__keyring *keyring, uint32_t key)
 {
 	assert(key < keyring->count);
-	return keyring->owners[key].host;
+	return keyring->hosts[key];
 }

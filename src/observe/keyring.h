@@ -17,13 +17,12 @@ struct belay__keyring;
 int belay__keyring_new(struct belay__keyring **ret_keyring);
 struct belay__keyring *belay__keyring_free(struct belay__keyring *keyring);
 
-/* Replaces all keys by COUNT others; their hosts get numbers in HOSTS. ret_map[i], for each of the
- * *ret_map_count keys there were, is the new number of key i, or BELAY__NO_KEY. A nameless key that stays
- * keeps the host it had; fresh ones are "key0", "key1" ... as far as these are not in use. 0, or -E2BIG
- * with nothing changed. */
-int belay__keyring_set(struct belay__keyring *keyring, struct belay__hosts *hosts,
-	const struct belay__msg_key *keys, uint32_t count, uint32_t ret_map[static BELAY__KEYS_MAX],
-	uint32_t *ret_map_count);
+/* Replaces all keys by those among COUNT others (at most BELAY__KEYS_MAX; absent ones are left out).
+ * ret_map[i], for each of the *ret_map_count keys there were, is the new number of key i, or
+ * BELAY__NO_KEY. */
+void belay__keyring_set(struct belay__keyring *keyring, const struct belay__msg_key *keys,
+	uint32_t count, uint32_t ret_map[static BELAY__KEYS_MAX], uint32_t *ret_map_count);
+uint32_t belay__keyring_count(const struct belay__keyring *keyring);
 
 /* Tries every key that can open LEN bytes (BELAY__SEALED_LEN: the shared ones;
  * BELAY__SEALED_MASTER_LEN: all, the shared ones on what follows the pid) and returns the first that

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 
 #include "base/error.h"
 
@@ -45,26 +44,20 @@ static struct belay__msg_key *add(struct belay__keys *keys, enum belay__key_kind
 	return key;
 }
 
-static int add_file(struct belay__keys *keys, const char *path, enum belay__key_kind kind,
-	const char *what, struct belay_error *reterr)
-{
-	if (path[0] == '\0')
-		return 0;
-	if (keys->count == BELAY__KEYS_MAX)
-		return belay__fail(reterr, -E2BIG, "%s is one key too many; %d are the most", path,
-			BELAY__KEYS_MAX);
-	return belay__secret_read(path, what, add(keys, kind)->key, reterr);
-}
-
-static int add_lines(struct belay__keys *keys, const char *path, struct belay_error *reterr)
+/* Adds the lines of PATH as keys of KIND. */
+static int add_lines(struct belay__keys *keys, const char *path, enum belay__key_kind kind,
+	struct belay_error *reterr)
 {
 	int count;
 
 	if (path[0] == '\0')
 		return 0;
+	if (keys->count == BELAY__KEYS_MAX)
+		return belay__fail(reterr, -E2BIG, "%s is one key too many; %d are the most", path,
+			BELAY__KEYS_MAX);
 	count = belay__secret_read_lines(path, keys->lines, BELAY__KEYS_MAX - keys->count, reterr);
 	for (int i = 0; i < count; i++) {
-		struct belay__msg_key *key = add(keys, BELAY__KEY_SHARED);
+		struct belay__msg_key *key = add(keys, kind);
 
 		memcpy(key->key, keys->lines[i].secret, sizeof(key->key));
 		memcpy(key->host, keys->lines[i].host, sizeof(key->host));
@@ -72,15 +65,32 @@ static int add_lines(struct belay__keys *keys, const char *path, struct belay_er
 	return count < 0 ? count : 0;
 }
 
+/* The file of one key; others that are accepted beside it have their own. */
+static int add_first(struct belay__keys *keys, const char *path, struct belay_error *reterr)
+{
+	int r = add_lines(keys, path, BELAY__KEY_SHARED, reterr);
+
+	if (r == 0 && keys->count > 1)
+		return belay__fail(reterr, -EINVAL,
+			"%s holds %u keys; leave one, and put the others into a file for "
+			"--accepted-key-file",
+			path, keys->count);
+	return r;
+}
+
 /* Where the key at AT was read, and as which. */
 static const char *file_of(const struct belay__observe_options *options,
 	const struct belay__keys *keys, uint32_t at, uint32_t *ret_number)
 {
-	uint32_t first = options->key_file[0] != '\0';
+	uint32_t first = options->key_file[0] != '\0', shared = at;
 
 	*ret_number = 1;
-	if (keys->keys[at].kind == BELAY__KEY_MASTER)
+	if (keys->keys[at].kind == BELAY__KEY_MASTER) {
+		while (shared > 0 && keys->keys[shared - 1].kind == BELAY__KEY_MASTER)
+			shared--;
+		*ret_number = at - shared + 1;
 		return options->master_key_file;
+	}
 	if (at < first)
 		return options->key_file;
 	*ret_number = at - first + 1;
@@ -112,24 +122,9 @@ static const char *host_of(const struct belay__msg_key *key)
 	return key->host[0] == '\0' && key->kind == BELAY__KEY_MASTER ? "master" : key->host;
 }
 
-/* Names that the observer itself gives to keys without one, and to beats without a key. */
-static bool is_reserved(const char *host)
-{
-	return strcmp(host, "udp") == 0 || strcmp(host, "master") == 0 ||
-		(strncmp(host, "key", 3) == 0 && host[3] != '\0' &&
-			host[3 + strspn(host + 3, "0123456789")] == '\0');
-}
-
 static int check_hosts(const struct belay__keys *keys, struct belay_error *reterr)
 {
 	uint32_t hosts = 0;
-
-	for (uint32_t i = 0; i < keys->count; i++)
-		if (is_reserved(keys->keys[i].host))
-			return belay__fail(reterr, -EINVAL,
-				"no host can be called '%s': that is what keys without a name are "
-				"called; give it another",
-				keys->keys[i].host);
 
 	for (uint32_t i = 0; i < keys->count; i++) {
 		const char *host = host_of(&keys->keys[i]);
@@ -154,12 +149,11 @@ int belay__keys_read(const struct belay__observe_options *options, struct belay_
 
 	if (keys == NULL)
 		return belay__fail(reterr, -ENOMEM, "no memory for keys");
-	r = add_file(keys, options->key_file, BELAY__KEY_SHARED, "key", reterr);
+	r = add_first(keys, options->key_file, reterr);
 	if (r == 0)
-		r = add_lines(keys, options->accepted_key_file, reterr);
+		r = add_lines(keys, options->accepted_key_file, BELAY__KEY_SHARED, reterr);
 	if (r == 0)
-		r = add_file(keys, options->master_key_file, BELAY__KEY_MASTER, "master key",
-			reterr);
+		r = add_lines(keys, options->master_key_file, BELAY__KEY_MASTER, reterr);
 	if (r == 0)
 		r = refuse_twins(options, keys, reterr);
 	if (r == 0)
@@ -171,15 +165,13 @@ int belay__keys_read(const struct belay__observe_options *options, struct belay_
 	return 0;
 }
 
-int belay__keys_none(struct belay__keys **ret_keys)
+int belay__keys_absent(const struct belay__key_hosts *hosts, struct belay__keys **ret_keys)
 {
-	_cleanup_keys_ struct belay__keys *keys = allocate();
+	struct belay__keys *keys = allocate();
 
 	if (keys == NULL)
 		return -ENOMEM;
-	if (getrandom(add(keys, BELAY__KEY_SHARED)->key, BELAY__SECRET_LEN, 0) != BELAY__SECRET_LEN)
-		return -EIO;
+	keys->count = belay__key_hosts_absent(hosts, keys->keys);
 	*ret_keys = keys;
-	keys = NULL;
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <belay/error.h>
 
+#include "observe/key_hosts.h"
 #include "observe/network.h"
 #include "observe/options.h"
 
@@ -19,12 +20,12 @@ struct belay__keys {
 };
 
 /* Reads the files that OPTIONS names: the key of --key-file is the first, those of --accepted-key-file
- * follow, the master key is the last. 0, or a negative errno with a sentence: as belay__secret_read(),
- * -EINVAL also when a key stands twice; -E2BIG. */
+ * follow, the master keys are the last. 0, or a negative errno with a sentence: as
+ * belay__secret_read_lines(), -EINVAL also when a key stands twice; -E2BIG. */
 int belay__keys_read(const struct belay__observe_options *options, struct belay__keys **ret_keys,
 	struct belay_error *reterr);
-/* One key that nobody has, for a gate to which the right ones cannot be given: what is sealed does not
- * open, and nothing else gets in. 0 or a negative errno. */
-int belay__keys_none(struct belay__keys **ret_keys);
+/* The hosts without their keys, for a gate to which these cannot be given: what is sealed does not open,
+ * and nothing else gets in. 0 or -ENOMEM. */
+int belay__keys_absent(const struct belay__key_hosts *hosts, struct belay__keys **ret_keys);
 /* Wipes them; returns NULL, as which it also takes. */
 struct belay__keys *belay__keys_free(struct belay__keys *keys);

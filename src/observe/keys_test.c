@@ -15,6 +15,7 @@
 #define A "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd01"
 #define B "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd02"
 #define C "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd03"
+#define E "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd05"
 #define D "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd04"
 
 static struct belay__observe_options options;
@@ -67,15 +68,16 @@ static void keys_stand_in_the_order_of_the_reference(void **state)
 		{ 2, BELAY__KEY_SHARED, "web-1" },
 		{ 3, BELAY__KEY_SHARED, "" },
 		{ 4, BELAY__KEY_MASTER, "" },
+		{ 5, BELAY__KEY_MASTER, "rack" },
 	};
 	struct belay__keys *keys = NULL;
 	(void)state;
 
 	give(options.key_file, "key", A "\n");
 	give(options.accepted_key_file, "accepted", "# spare\n\n" B " web-1\n" C "\n");
-	give(options.master_key_file, "master", D);
+	give(options.master_key_file, "master", D "\n" E " rack");
 	assert_int_equal(belay__keys_read(&options, &keys, &error), 0);
-	assert_int_equal(keys->count, 4);
+	assert_int_equal(keys->count, 5);
 	for (uint32_t i = 0; i < keys->count; i++) {
 		assert_int_equal(keys->keys[i].key[0], 0x01);
 		assert_int_equal(keys->keys[i].key[31], wanted[i].last);
@@ -96,6 +98,8 @@ static void a_key_that_stands_twice_is_refused_with_both_places(void **state)
 		{ NULL, B " a\n" C "\n" B " b\n", NULL, "key 3 of " },
 		{ A, NULL, A, "/master is key 1 of " },
 		{ NULL, B "\n" C "\n", C, "/master is key 2 of " },
+		{ A, B, C "\n" B, "key 2 of " },
+		{ A, NULL, B "\n" C " rack\n" C "\n", "/master is key 2 of " },
 	};
 	(void)state;
 
@@ -213,18 +217,45 @@ static void a_file_that_others_can_read_holds_no_key(void **state)
 	assert_null(keys);
 }
 
-static void the_key_that_nobody_has_differs_each_time(void **state)
+static void the_file_of_one_key_has_one_that_may_have_a_name(void **state)
 {
-	struct belay__keys *one = NULL, *other = NULL;
+	static const struct {
+		const char *text, *host; /* NULL: refused */
+	} cases[] = { { A, "" }, { A " web", "web" }, { "# new\n" A " web\n\n", "web" },
+		{ A "\n" B "\n", NULL }, { A " master", NULL }, { "\n", NULL } };
 	(void)state;
 
-	assert_int_equal(belay__keys_none(&one), 0);
-	assert_int_equal(belay__keys_none(&other), 0);
-	assert_int_equal(one->count, 1);
-	assert_int_equal(one->keys[0].kind, BELAY__KEY_SHARED);
-	assert_memory_not_equal(one->keys[0].key, other->keys[0].key, BELAY__SECRET_LEN);
-	belay__keys_free(one);
-	belay__keys_free(other);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct belay__keys *keys = NULL;
+		int r;
+
+		give(options.key_file, "key", cases[i].text);
+		r = belay__keys_read(&options, &keys, &error);
+		assert_int_equal(r, cases[i].host != NULL ? 0 : -EINVAL);
+		if (r == 0)
+			assert_string_equal(keys->keys[0].host, cases[i].host);
+		belay__keys_free(keys);
+	}
+}
+
+/* What is told to a gate when the files are gone. */
+static void hosts_stay_when_their_keys_cannot_be_read(void **state)
+{
+	static struct belay__key_hosts hosts;
+	struct belay__keys *keys = NULL;
+	(void)state;
+
+	give(options.key_file, "key", A " web");
+	assert_int_equal(belay__key_hosts_init(&hosts), 0);
+	assert_int_equal(belay__keys_read(&options, &keys, &error), 0);
+	assert_int_equal(
+		belay__key_hosts_assign(&hosts, keys->keys, keys->count, /* now_ns= */ 1, &error),
+		0);
+	keys = belay__keys_free(keys);
+	assert_int_equal(belay__keys_absent(&hosts, &keys), 0);
+	assert_int_equal(keys->count, 2);
+	assert_string_equal(keys->keys[1].host, "web");
+	belay__keys_free(keys);
 }
 
 int main(void)
@@ -237,7 +268,8 @@ int main(void)
 		TEST(keys_of_too_many_hosts_are_refused),
 		TEST(names_that_the_observer_gives_are_no_hosts),
 		TEST(a_file_that_others_can_read_holds_no_key),
-		TEST(the_key_that_nobody_has_differs_each_time),
+		TEST(the_file_of_one_key_has_one_that_may_have_a_name),
+		TEST(hosts_stay_when_their_keys_cannot_be_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* Giving a tracked process its name, its rule, and with it its threshold: at first contact, at the
  * door, at a reload and after a restart. Its environment is read at first contact only, because
- * reading it waits for a lock that a wedged process may hold; what it called itself then is kept in
- * its record. */
+ * reading it waits for a lock that a wedged process may hold (or later, by who read it for us and did
+ * not answer then); what it called itself then is kept in its record. */
 
 #include <string.h>
 
@@ -52,6 +52,16 @@ static bool keep_ordinal(struct belay_observer *observer, struct belay__record *
 	return kept;
 }
 
+static void set_unsettled(struct belay_observer *observer, const struct belay__record *record,
+	bool unsettled)
+{
+	struct belay__watch *watch = &observer->watches[record - observer->table.records];
+
+	observer->unsettled += unsettled;
+	observer->unsettled -= watch->unsettled;
+	watch->unsettled = unsettled;
+}
+
 static void name_by(struct belay_observer *observer, uint32_t at, struct belay__names *names,
 	const char *own)
 {
@@ -73,6 +83,7 @@ static void name_by(struct belay_observer *observer, uint32_t at, struct belay__
 		belay__totals_move(observer->totals, record->uid, before, record->name,
 			&(struct belay__total){ .beats = record->beats, .stalls = record->stalls });
 	belay__totals_release(observer->totals);
+	set_unsettled(observer, record, names->unsettled);
 	belay__join_rule(observer, at);
 }
 
@@ -111,8 +122,21 @@ void belay__rename(struct belay_observer *observer, uint32_t at, const char *own
 	name_by(observer, at, &names, own);
 }
 
+void belay__name_settle(struct belay_observer *observer, uint32_t at)
+{
+	struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
+	struct belay__names names;
+
+	belay__read_names((pid_t)record->pid, record->own[0] == '\0', &names);
+	if (names.unsettled)
+		return;
+	belay__name_let_go(observer, record);
+	name_by(observer, at, &names, record->own[0] != '\0' ? record->own : names.env);
+}
+
 void belay__name_let_go(struct belay_observer *observer, const struct belay__record *record)
 {
+	set_unsettled(observer, record, false);
 	belay__crowd_leave(observer, (uint32_t)(record - observer->table.records));
 	belay__name_release(record, observer->ordinals);
 	if (record->rule != 0 && observer->rule_beating[record->rule - 1] > 0)

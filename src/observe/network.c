@@ -36,7 +36,7 @@ struct belay__network {
 	struct opened opened[BELAY__UDP_BATCH];
 	struct belay__datagram beats[BELAY__UDP_BATCH];
 	uint32_t map[BELAY__KEYS_MAX];
-	struct belay__hosts hosts;
+	struct belay__hosts hosts, fresh;
 };
 
 int belay__network_new(uint32_t senders, uint64_t restart_gap_ns, bool attested,
@@ -80,27 +80,57 @@ struct belay__network *belay__network_free(struct belay__network *network)
 	return NULL;
 }
 
+/* Plain frames are all of one host. */
 static void number_plain_host(struct belay__network *network)
 {
-	if (network->plain_host == 0)
-		network->plain_host = (uint16_t)belay__host_number(&network->hosts, "udp");
+	network->plain_host = 1;
+	belay__host_set(&network->hosts, network->plain_host, "udp");
+}
+
+/* The hosts of KEYS. */
+static int gather_hosts(const struct belay__msg_key *keys, uint32_t count,
+	struct belay__hosts *ret_hosts)
+{
+	memset(ret_hosts, 0, sizeof(*ret_hosts));
+	for (uint32_t i = 0; i < count; i++) {
+		const struct belay__msg_key *key = &keys[i];
+		const char *known;
+
+		if (key->kind == BELAY__KEY_ABSENT && key->number == 0)
+			continue;
+		if (key->number == 0 || key->number > BELAY__HOSTS_MAX || key->host[0] == '\0')
+			return -EINVAL;
+		known = ret_hosts->name[key->number];
+		if (known[0] != '\0' && strcmp(known, key->host) != 0)
+			return -EINVAL;
+		belay__host_set(ret_hosts, key->number, key->host);
+	}
+	return 0;
 }
 
 int belay__network_set_keys(struct belay__network *network, const struct belay__msg_key *keys,
 	uint32_t count)
 {
 	uint32_t map_count;
-	int r = belay__keyring_set(network->keyring, &network->hosts, keys, count, network->map,
-		&map_count);
+	int r = count <= BELAY__KEYS_MAX ? gather_hosts(keys, count, &network->fresh) : -E2BIG;
 
 	if (r < 0)
 		return r;
-	belay__replay_renumber(network->replay, network->map, map_count);
-	network->batch = belay__keyring_batch(network->keyring);
 	network->sealed = network->sealed || count > 0;
-	if (!network->sealed)
+	if (network->sealed)
+		network->hosts = network->fresh;
+	else
 		number_plain_host(network);
+	belay__keyring_set(network->keyring, keys, count, network->map, &map_count);
+	belay__replay_renumber(network->replay, network->map, map_count,
+		belay__keyring_count(network->keyring));
+	network->batch = belay__keyring_batch(network->keyring);
 	return 0;
+}
+
+uint32_t belay__network_keys(const struct belay__network *network)
+{
+	return belay__keyring_count(network->keyring);
 }
 
 static void hand_on(struct belay__network *network, unsigned beat, const uint8_t *bytes,
@@ -121,7 +151,8 @@ static unsigned take_plain(struct belay__network *network,
 {
 	unsigned beats = 0;
 
-	number_plain_host(network);
+	if (network->plain_host == 0)
+		number_plain_host(network);
 	for (unsigned i = 0; i < count; i++) {
 		if (datagrams[i].len == BELAY_FRAME_LEN)
 			hand_on(network, beats++, datagrams[i].bytes, network->plain_host);

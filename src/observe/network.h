@@ -22,12 +22,17 @@
 #include "observe/remote.h"
 #include "observe/replay.h"
 
-enum belay__key_kind { BELAY__KEY_SHARED, BELAY__KEY_MASTER };
+enum belay__key_kind {
+	BELAY__KEY_SHARED,
+	BELAY__KEY_MASTER,
+	BELAY__KEY_ABSENT, /* no key at all: a host whose keys cannot be had just now */
+};
 
-/* A key as the parent sends it (roles.h). HOST: whose it is; those of shared keys without a name are
- * "key0", "key1" ... by their order, a master key's is "master". */
+/* A key as the parent sends it (roles.h), and whose it is: the host and its number (key_hosts.h). An
+ * absent one may be nobody's (0, ""). */
 struct belay__msg_key {
 	uint8_t kind; /* enum belay__key_kind */
+	uint16_t number;
 	char host[BELAY__HOST_SIZE];
 	uint8_t key[BELAY__SECRET_LEN];
 };
@@ -49,13 +54,15 @@ int belay__network_new(uint32_t senders, uint64_t restart_gap_ns, bool attested,
 	uint64_t (*now)(void *data), void *data, struct belay__network **ret_network);
 struct belay__network *belay__network_free(struct belay__network *network);
 
-/* Replaces all keys by KEYS (copied into locked memory; the caller wipes his). What is known of senders
- * stays with the keys that stay, in whatever order they come and whatever their hosts are called; so
- * does the host of a key without a name. Senders of other keys are forgotten. Keys of one host name are
- * keys of one host. Who had keys once and has none opens nothing: it does not become plaintext. 0, or
- * -E2BIG with nothing changed (more than BELAY__KEYS_MAX keys or BELAY__HOSTS_MAX hosts). */
+/* Replaces all keys, and with them all hosts, by those of KEYS (copied into locked memory; the caller
+ * wipes his). What is known of senders stays with the keys that stay, in whatever order they come and
+ * whatever their hosts are called. Senders of other keys are forgotten. Who was given anything once reads
+ * only what is sealed from then on, also when none of it was a key. 0, or with nothing changed -E2BIG
+ * (more than BELAY__KEYS_MAX) or -EINVAL (a key without a name or number, or two names of one number). */
 int belay__network_set_keys(struct belay__network *network, const struct belay__msg_key *keys,
 	uint32_t count);
+/* How many keys are in force. */
+uint32_t belay__network_keys(const struct belay__network *network);
 
 /* Reads a batch from FD, the smaller the more keys there are, and opens it. Returns how many beats there are (less than what came: what was
  * refused is counted and left out; 0 with *ret_dry false: all were refused, there may be more), valid

@@ -82,7 +82,7 @@ static void keys_that_stay_keep_what_is_known(void **state)
 	net_post_sealed(3, PID, 1, 0);
 	assert_int_equal(net_receive(), 2);
 	assert_int_equal(net.beats[0].host, host_a);
-	assert_int_equal(belay__network_hosts(net.network)->count, 4); /* master, too */
+	assert_string_equal(belay__network_hosts(net.network)->name[4], "c"); /* behind master */
 }
 
 static void another_name_makes_no_frame_new(void **state)
@@ -100,46 +100,127 @@ static void another_name_makes_no_frame_new(void **state)
 	assert_string_equal(net_host_of(&net.beats[0]), "b");
 }
 
-static void a_nameless_key_stays_where_it_was(void **state)
+static void a_nameless_key_speaks_for_no_other(void **state)
 {
-	static const char *hosts[] = { "key2", "key0", "key3" };
+	static const char *hosts[] = { "key2", "key1" };
+	uint16_t host_b;
 	(void)state;
 
-	NET_SET(net_shared(0, ""), net_shared(1, ""), net_shared(5, "key3"));
-	NET_SET(net_shared(2, ""), net_shared(0, ""), net_shared(3, ""), net_shared(1, "key2x"),
-		net_shared(5, "key1"));
-	for (unsigned i = 0; i < 3; i++)
-		net_post_sealed((const unsigned[]){ 2, 0, 3 }[i], PID, 1, 0);
-	assert_int_equal(net_receive(), 3);
-	for (unsigned i = 0; i < 3; i++)
+	NET_SET(net_shared(0, ""), net_shared(1, ""));
+	net_post_sealed(1, PID, 1, 0);
+	assert_int_equal(net_receive(), 1);
+	host_b = net.beats[0].host;
+	NET_SET(net_shared(2, ""), net_shared(1, ""));
+	net_post_sealed(2, PID, 1, 0);
+	net_post_sealed(1, PID, 1, 1);
+	assert_int_equal(net_receive(), 2);
+	for (unsigned i = 0; i < 2; i++)
 		assert_string_equal(net_host_of(&net.beats[i]), hosts[i]);
+	assert_int_equal(net.beats[1].host, host_b);
+	assert_string_equal(belay__network_hosts(net.network)->name[1], ""); /* key0 is gone */
 }
 
-static void too_many_change_nothing(void **state)
+static struct belay__msg_key numbered(unsigned n, uint16_t number, const char *host)
 {
-	static struct belay__msg_key keys[BELAY__KEYS_MAX + 1];
+	struct belay__msg_key key = net_shared(n, host);
+
+	key.number = number;
+	return key;
+}
+
+static void keys_that_make_no_sense_change_nothing(void **state)
+{
+	static struct belay__msg_key many[BELAY__KEYS_MAX + 1];
+	const struct belay__msg_key wrong[][2] = {
+		{ numbered(0, 1, "a"), numbered(1, 0, "b") },
+		{ numbered(0, 1, "a"), numbered(1, BELAY__HOSTS_MAX + 1, "b") },
+		{ numbered(0, 1, "a"), numbered(1, 2, "") },
+		{ numbered(0, 1, "a"), numbered(1, 1, "b") },
+	};
 	(void)state;
 
 	NET_SET(net_shared(1000, "kept"));
 	net_post_sealed(1000, PID, 1, 5);
 	assert_int_equal(net_receive(), 1);
 	for (unsigned n = 0; n <= BELAY__KEYS_MAX; n++)
-		keys[n] = net_shared(n, "same");
-	assert_int_equal(belay__network_set_keys(net.network, keys, BELAY__KEYS_MAX + 1), -E2BIG);
-	for (unsigned n = 0; n < BELAY__HOSTS_MAX; n++)
-		(void)snprintf(keys[n].host, sizeof(keys[n].host), "host-%u", n);
-	assert_int_equal(belay__network_set_keys(net.network, keys, BELAY__HOSTS_MAX), -E2BIG);
-	keys[BELAY__HOSTS_MAX - 1].host[0] = '\0';
-	assert_int_equal(belay__network_set_keys(net.network, keys, BELAY__HOSTS_MAX), -E2BIG);
+		many[n] = numbered(n, 7, "same");
+	assert_int_equal(belay__network_set_keys(net.network, many, BELAY__KEYS_MAX + 1), -E2BIG);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(belay__network_set_keys(net.network, wrong[i], 2), -EINVAL);
 	assert_int_equal(belay__network_hosts(net.network)->count, 1);
+	assert_int_equal(belay__network_keys(net.network), 1);
 	net_post_sealed(1000, PID, 1, 5);
 	net_post_sealed(1000, PID, 1, 6);
 	assert_int_equal(net_receive(), 1);
 	assert_int_equal(net_counts()->replays_refused, 1);
+	assert_int_equal(belay__network_set_keys(net.network, many, BELAY__KEYS_MAX), 0);
+	assert_string_equal(belay__network_hosts(net.network)->name[7], "same");
+}
 
-	/* One host less fits. */
-	net_set(keys, BELAY__HOSTS_MAX - 1);
-	assert_int_equal(belay__network_hosts(net.network)->count, BELAY__HOSTS_MAX);
+static void without_its_keys_a_host_is_known_and_not_heard(void **state)
+{
+	const struct belay__msg_key absent[] = { { .kind = BELAY__KEY_ABSENT },
+		{ .kind = BELAY__KEY_ABSENT, .number = 3, .host = "web" } };
+	const uint8_t plain[BELAY_FRAME_LEN] = { 0 };
+	(void)state;
+
+	assert_int_equal(belay__network_set_keys(net.network, absent, 2), 0);
+	assert_string_equal(belay__network_hosts(net.network)->name[3], "web");
+	assert_int_equal(belay__network_keys(net.network), 0);
+	net_post(plain, sizeof(plain));
+	net_post_sealed(0, PID, 1, 0);
+	net_post_derived(0, PID, 1, 0);
+	assert_int_equal(net_receive(), 0);
+	assert_int_equal(net_counts()->truncated, 1);
+	assert_int_equal(net_counts()->decrypt_failures, 2);
+	assert_int_equal(net_counts()->aead_attempts, 0);
+	NET_SET(net_shared(0, "web"));
+	net_post_sealed(0, PID, 1, 0);
+	assert_int_equal(net_receive(), 1);
+}
+
+static void a_master_is_replaced_while_both_count(void **state)
+{
+	struct belay__msg_key named = net_master(7);
+	uint16_t host;
+	(void)state;
+
+	NET_SET(net_master(9));
+	net_post_derived(9, PID, 1, 0);
+	assert_int_equal(net_receive(), 1);
+	host = net.beats[0].host;
+	(void)snprintf(named.host, sizeof(named.host), "rack");
+	NET_SET(net_master(8), net_master(9), named);
+	net_post_derived(9, PID, 1, 1);
+	net_post_derived(8, PID, 1, 2);
+	net_post_derived(7, PID, 1, 0);
+	assert_int_equal(net_receive(), 3);
+	assert_int_equal(net.beats[0].host, host);
+	assert_int_equal(net.beats[1].host, host);
+	assert_string_equal(net_host_of(&net.beats[2]), "rack");
+	NET_SET(net_master(8));
+	net_post_derived(9, PID, 1, 3);
+	net_post_derived(8, PID, 1, 3);
+	assert_int_equal(net_receive(), 1);
+	assert_int_equal(net.beats[0].host, host);
+}
+
+static void one_key_does_not_fill_the_places_of_another(void **state)
+{
+	(void)state;
+
+	NET_SET(net_shared(0, "loud"), net_shared(1, "web"), net_master(9));
+	for (uint32_t pid = 2; pid < 2 + 2 * NET_SENDERS; pid++) {
+		net_post_sealed(0, pid, 1, 0);
+		assert_true(net_receive() >= 0);
+	}
+	/* A sixth of 64 each. */
+	assert_int_equal(net_counts()->sender_state_full, NET_SENDERS + 2 * 10);
+	for (uint32_t pid = 2; pid < 12; pid++) {
+		net_post_sealed(1, pid, 1, 0);
+		net_post_derived(9, pid, 1, 0);
+		assert_int_equal(net_receive(), 2);
+	}
 }
 
 static void one_call_works_a_bounded_time(void **state)
@@ -205,8 +286,11 @@ int main(void)
 		TEST(the_first_of_equal_keys_counts),
 		TEST(keys_that_stay_keep_what_is_known),
 		TEST(another_name_makes_no_frame_new),
-		TEST(a_nameless_key_stays_where_it_was),
-		TEST(too_many_change_nothing),
+		TEST(a_nameless_key_speaks_for_no_other),
+		TEST(keys_that_make_no_sense_change_nothing),
+		TEST(without_its_keys_a_host_is_known_and_not_heard),
+		TEST(a_master_is_replaced_while_both_count),
+		TEST(one_key_does_not_fill_the_places_of_another),
 		TEST(one_call_works_a_bounded_time),
 		TEST(derived_keys_are_those_of_the_masters_in_force),
 	};

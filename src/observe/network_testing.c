@@ -40,6 +40,7 @@ void net_begin_with(uint32_t senders, bool attested)
 	net.fds_before = belay__fd_count();
 	net.now_ns = START_NS;
 	net.clock_reads = 0;
+	assert_int_equal(belay__key_hosts_init(&net.hosts), 0);
 	assert_int_equal(belay__address_parse("127.0.0.1:0", &address), 0);
 	net.receiver = belay__udp_bind(&address, 1 << 20, &net.bound, NULL);
 	assert_true(net.receiver >= 0);
@@ -91,7 +92,12 @@ struct belay__msg_key net_master(unsigned n)
 
 void net_set(const struct belay__msg_key *keys, size_t count)
 {
-	assert_int_equal(belay__network_set_keys(net.network, keys, (uint32_t)count), 0);
+	static struct belay__msg_key given[BELAY__KEYS_MAX];
+
+	memcpy(given, keys, count * sizeof(*keys));
+	assert_int_equal(
+		belay__key_hosts_assign(&net.hosts, given, (uint32_t)count, net.now_ns, NULL), 0);
+	assert_int_equal(belay__network_set_keys(net.network, given, (uint32_t)count), 0);
 }
 
 const struct belay__network_counts *net_counts(void)

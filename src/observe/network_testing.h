@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "observe/key_hosts.h"
 #include "observe/network.h"
 #include "wire/seal.h"
 
@@ -16,6 +17,7 @@ enum { NET_SENDERS = 64, PID = 700 };
 
 extern struct net {
 	struct belay__network *network;
+	struct belay__key_hosts hosts;
 	int receiver, sender, fds_before;
 	union belay__address bound; /* where the receiver is */
 	uint64_t now_ns;
@@ -36,6 +38,7 @@ int net_new_sender(void);
 /* Key number N: 32 bytes of their own. */
 struct belay__msg_key net_shared(unsigned n, const char *host);
 struct belay__msg_key net_master(unsigned n);
+/* Puts them in force with the names and numbers that a parent gives. */
 void net_set(const struct belay__msg_key *keys, size_t count);
 #define NET_SET(...)                                                                               \
 	net_set((const struct belay__msg_key[]){ __VA_ARGS__ },                                    \

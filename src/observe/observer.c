@@ -121,6 +121,7 @@ void belay__observer_set_table(struct belay_observer *observer, struct belay__sl
 		? BELAY__EVICT_BALANCED
 		: BELAY__EVICT_STRICT;
 	observer->table.eviction_window = options->eviction_scan_window;
+	memset(observer->far_used, 0, sizeof(observer->far_used));
 	observer->table.deadlines.length_ns[BELAY__LIST_QUESTION] = EVIDENCE_WITHIN_NS;
 	observer->default_list = belay__deadlines_list(&observer->table.deadlines,
 		options->threshold_ms * BELAY__NS_PER_MS);
@@ -171,8 +172,8 @@ int belay_observer_new(const struct belay_observer_options *options,
 		observer->interval_ns = BELAY__NS_PER_S / options->max_beat_rate;
 	belay__bucket_init(&observer->bucket, options->global_beat_rate, options->global_beat_burst,
 		observer->now_ns);
-	belay__bucket_init(&observer->far_bucket, options->global_beat_rate,
-		options->global_beat_burst, observer->now_ns);
+	for (uint32_t host = 1; host <= BELAY__HOSTS_MAX; host++)
+		observer->far_buckets[host] = observer->bucket;
 	learn_about_host(observer);
 	*ret_observer = observer;
 	return 0;

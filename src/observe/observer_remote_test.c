@@ -322,6 +322,81 @@ static void a_flood_from_afar_takes_nothing_of_what_is_ours(void **state)
 	puppet_done(&puppet);
 }
 
+/* Of 16 places this host keeps 8; of the other 8 each of two hosts has 2 in any case. */
+static void no_host_takes_the_places_of_others(void **state)
+{
+	struct puppet puppet;
+	(void)state;
+
+	for (uint32_t pid = 300; pid < 310; pid++)
+		beat(WEB1, pid, 1);
+	for (unsigned i = 0; i < 6; i++)
+		(void)event_take(observer, BELAY_EVENT_BEAT);
+	event_none(observer);
+	assert_int_equal(counter_of(observer, "tracker_capacity_exceeded_total", ""), 4);
+	for (uint32_t pid = 300; pid < 303; pid++)
+		beat(WEB2, pid, 1);
+	for (unsigned i = 0; i < 2; i++)
+		(void)event_take(observer, BELAY_EVENT_BEAT);
+	event_none(observer);
+	assert_int_equal(counter_of(observer, "tracker_capacity_exceeded_total", ""), 5);
+
+	puppet = puppet_start(&house);
+	puppet_beat(&puppet, BELAY_OK);
+	assert_int_equal(event_take(observer, BELAY_EVENT_BEAT)->pid, puppet.pid);
+	puppet_done(&puppet);
+	(void)event_take(observer, BELAY_EVENT_END);
+}
+
+/* Whose own are long silent makes room among them, and among nobody else's. */
+static void a_host_makes_room_among_its_own(void **state)
+{
+	(void)state;
+
+	for (uint32_t pid = 300; pid < 306; pid++)
+		beat(WEB1, pid, 1);
+	beat(WEB2, 400, 1);
+	for (unsigned i = 0; i < 7; i++)
+		(void)event_take(observer, BELAY_EVENT_BEAT);
+	test_now_ns += TEST_S;
+	while (counter_of(observer, "stalls_total", "") < 7)
+		(void)event_drain(observer);
+	(void)event_drain(observer);
+	test_now_ns += 10 * TEST_S;
+	beat(WEB1, 500, 1);
+	take_first("web1/500");
+	assert_int_equal(belay__key_host(event_take(observer, BELAY_EVENT_EVICTED)->pid), WEB1);
+	event_none(observer);
+	assert_int_equal(counter_of(observer, "watch_pids_tracked", ""), 7);
+}
+
+static void many_silent_ones_of_one_host_are_no_mass_stall_of_another(void **state)
+{
+	const struct belay_event *event;
+	unsigned many = 0;
+	(void)state;
+
+	beat(WEB2, 400, 1);
+	(void)event_take(observer, BELAY_EVENT_BEAT);
+	for (uint32_t pid = 300; pid < 306; pid++) {
+		beat(WEB1, pid, 1);
+		(void)event_take(observer, BELAY_EVENT_BEAT);
+	}
+	test_now_ns += TEST_S;
+	for (unsigned i = 0; i < 8; i++) {
+		event = belay_observer_next(observer);
+		while (event == NULL)
+			event = belay_observer_next(observer);
+		if (event->kind == BELAY_EVENT_MASS_STALL) {
+			assert_string_equal(event->name, "web1/(no rule)");
+			assert_int_equal(event->beating, 6);
+			many++;
+		}
+	}
+	event_none(observer);
+	assert_int_equal(many, 1);
+}
+
 static void its_host_keeps_its_name_when_numbers_change(void **state)
 {
 	static struct belay__kept kept[3] = {
@@ -370,6 +445,9 @@ int main(void)
 		CASE(what_the_operator_vouches_for_outranks_what_nobody_does),
 		CASE(a_rate_is_kept_for_each),
 		CASE(a_flood_from_afar_takes_nothing_of_what_is_ours),
+		CASE(no_host_takes_the_places_of_others),
+		CASE(a_host_makes_room_among_its_own),
+		CASE(many_silent_ones_of_one_host_are_no_mass_stall_of_another),
 		CASE(its_host_keeps_its_name_when_numbers_change),
 		cmocka_unit_test(a_host_is_what_stands_before_the_slash),
 	};

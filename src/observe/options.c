@@ -15,6 +15,7 @@
 #include "observe/replay.h"
 #include "observe/table.h"
 
+#define USER_BYTES_MAX   ((size_t)1 << 20)
 #define MIN_THRESHOLD_NS (10 * BELAY__NS_PER_MS)
 /* A hundred years: long enough for "never", and what is added to the time of day does not
  * overflow. */
@@ -290,13 +291,34 @@ const struct belay__option belay__observe_table[] = {
 const size_t belay__observe_table_count = sizeof(belay__observe_table) /
 	sizeof(belay__observe_table[0]);
 
+int belay__find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid)
+{
+	struct passwd entry, *found = NULL;
+	int r = ERANGE;
+
+	/* Directories of users answer with as much as they like. */
+	for (size_t size = 1024; size <= USER_BYTES_MAX && r == ERANGE; size *= 4) {
+		char *buffer = malloc(size);
+
+		if (buffer == NULL)
+			return -ENOMEM;
+		r = getpwnam_r(name, &entry, buffer, size, &found);
+		free(buffer);
+	}
+	if (found == NULL)
+		return r == 0 ? -ENOENT : -r;
+	*ret_uid = entry.pw_uid;
+	*ret_gid = entry.pw_gid;
+	return 0;
+}
+
 /* Reads a uid, or the name of a user who exists now. */
 static int apply_uid(void *options, const char *value, struct belay_error *reterr)
 {
 	struct belay__rule *rule = options;
-	struct passwd entry, *found = NULL;
-	char buffer[4096];
 	uint64_t uid;
+	uid_t found;
+	gid_t group;
 	int r = belay__parse_u64(value, 0, UINT32_MAX - 1, &uid);
 
 	if (r == -ERANGE)
@@ -305,11 +327,11 @@ static int apply_uid(void *options, const char *value, struct belay_error *reter
 		rule->uid = (int64_t)uid;
 		return 0;
 	}
-	r = getpwnam_r(value, &entry, buffer, sizeof(buffer), &found);
-	if (found == NULL)
+	r = belay__find_user(value, &found, &group);
+	if (r < 0)
 		return belay__fail(reterr, -EINVAL, "uid: '%s' is no number, and %s", value,
-			r == 0 ? "no user has this name" : strerror(r));
-	rule->uid = (int64_t)entry.pw_uid;
+			r == -ENOENT ? "no user has this name" : strerror(-r));
+	rule->uid = (int64_t)found;
 	return 0;
 }
 
@@ -408,16 +430,21 @@ void belay__rule_defaults(struct belay__rule *rule)
 /* Whom roles become is checked before they are started. */
 static int check_user(const char *name, struct belay_error *reterr)
 {
-	struct passwd entry, *found = NULL;
-	char buffer[4096];
+	uid_t uid = 0;
+	gid_t gid;
+	int r;
 
 	if (name[0] == '\0')
 		return 0;
-	if (getpwnam_r(name, &entry, buffer, sizeof(buffer), &found) != 0 || found == NULL)
+	r = belay__find_user(name, &uid, &gid);
+	if (r == -ENOENT)
 		return belay__fail(reterr, -EINVAL,
 			"--user: nobody is called '%s'; make a user with useradd --system %s", name,
 			name);
-	if (geteuid() != 0 && found->pw_uid != geteuid())
+	if (r < 0)
+		return belay__fail(reterr, -EINVAL, "--user: cannot look %s up: %s", name,
+			strerror(-r));
+	if (geteuid() != 0 && uid != geteuid())
 		return belay__fail(reterr, -EINVAL,
 			"--user: only root's observer can become %s; leave it out", name);
 	return 0;

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/option.h"
 
@@ -151,6 +152,9 @@ int belay__doing_check(struct belay__observe_options *options, struct belay_erro
 /* Whether RULE can be acted by: its ladder, commands and limits can be read, and root is asked for
  * only with exe and uid. 0 or -EINVAL with a sentence. */
 int belay__rule_check(const struct belay__rule *rule, struct belay_error *reterr);
+
+/* Whom the system calls NAME. 0, -ENOENT: nobody, or another negative errno: it could not be asked. */
+int belay__find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid);
 
 /* The rules that connect options, in the reference's order (heartbeat-system, section 3). 0 or
  * -EINVAL with a sentence. */

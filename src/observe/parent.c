@@ -14,10 +14,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "observe/banner.h"
+#include "observe/crash_directory.h"
 #include "observe/daemon.h"
 #include "observe/parent.h"
+#include "observe/state_file.h"
 
 #define STOP_PATIENCE_NS (5 * BELAY__NS_PER_S)
+#define CRASH_SWEEP_NS   (60 * BELAY__NS_PER_S)
 #define EXIT_USAGE       2
 
 static void stop(struct belay__parent *parent);
@@ -32,6 +35,14 @@ static void on_shutdown_after(struct belay__timer *timer, uint64_t now_ns)
 {
 	(void)now_ns;
 	stop(timer->data);
+}
+
+static void on_crash_sweep(struct belay__timer *timer, uint64_t now_ns)
+{
+	struct belay__parent *parent = timer->data;
+
+	belay__crash_directory_sweep(parent->crashes_fd);
+	belay__timer_set(parent->loop, timer, now_ns + CRASH_SWEEP_NS, on_crash_sweep, parent);
 }
 
 /* Asks once, nicely; a second request, or five seconds, end it the hard way. */
@@ -130,6 +141,11 @@ static void join_lines(struct belay__text *text)
 	while ((end = strchr(at, '\n')) != NULL && end[1] != '\0') {
 		*end = ';';
 		at = end + 1;
+		if (text->len + 1 < text->size) {
+			memmove(at + 1, at, strlen(at) + 1);
+			*at = ' ';
+			text->len++;
+		}
 	}
 	if (end != NULL)
 		*end = '\0';
@@ -185,6 +201,9 @@ void belay__parent_gate_ready(struct belay__parent *parent, uint32_t going_on)
 {
 	char text[256];
 
+	/* A role in a cage cuts no file. */
+	if (parent->state_fd >= 0)
+		belay__state_trim(parent->state_fd);
 	if (parent->announced) {
 		belay__crew_note(parent, "role-ended", parent->gate_death);
 		(void)snprintf(text, sizeof(text), "the gate was replaced; %u processes go on",
@@ -241,6 +260,9 @@ static int begin(struct belay__parent *parent, struct belay_error *reterr)
 			r = belay__crew_start(parent, (enum belay__role)role, reterr);
 	if (r == 0)
 		r = belay__crew_start(parent, BELAY__ROLE_GATE, reterr);
+	if (r == 0 && parent->crashes_fd >= 0)
+		belay__timer_set(parent->loop, &parent->crash_sweep,
+			belay__clock_ns(CLOCK_MONOTONIC) + CRASH_SWEEP_NS, on_crash_sweep, parent);
 	if (r == 0 && parent->config.options.shutdown_after_s > 0)
 		belay__timer_set(parent->loop, &parent->deadline,
 			belay__clock_ns(CLOCK_MONOTONIC) +
@@ -257,6 +279,7 @@ static void end(struct belay__parent *parent)
 	if (parent->loop == NULL)
 		return;
 	belay__timer_clear(&parent->deadline);
+	belay__timer_clear(&parent->crash_sweep);
 	belay__io_remove(&parent->signal_io);
 	belay__close(parent->signal_fd);
 	belay__loop_free(parent->loop);

@@ -15,6 +15,7 @@
 #include "loop/loop.h"
 #include "observe/cage.h"
 #include "observe/config.h"
+#include "observe/key_hosts.h"
 #include "observe/pauses.h"
 #include "observe/roles.h"
 
@@ -55,8 +56,9 @@ struct belay__parent {
 	int brakes_fd;            /* what holds actions back; outlives the runner */
 	int metrics_tcp_fd;
 	int udp_fd, crashes_fd;
+	struct belay__key_hosts key_hosts;
 	uint32_t key_count;
-	bool keys_missing;    /* the gate has none that anybody has */
+	bool keys_missing;    /* the gate has none */
 	char keys_fault[256]; /* why they could not be read when they were wanted last; "" */
 	struct belay__msg_token token; /* has_token */
 	bool has_token;
@@ -64,6 +66,7 @@ struct belay__parent {
 	struct belay__loop *loop;
 	struct belay__io signal_io;
 	int signal_fd;
+	struct belay__timer crash_sweep;
 	struct belay__timer
 		deadline; /* --shutdown-after-secs, then the patience with a gate that does not end */
 	struct belay__service_manager manager;
@@ -87,9 +90,13 @@ void belay__provisions_done(struct belay__parent *parent);
 int belay__open_events(struct belay__parent *parent);
 /* The original's event file; -EBADF when none is wanted, or it cannot be had (said in the log). */
 int belay__open_export(const struct belay__parent *parent);
-/* Descriptors for one role: the state file for reading only, and the runner's journal, as an open
+/* FD's file once more, as it is given to a role: what can be read as well could be mapped, and written
+ * anew. FD is closed. A negative FD, or errno, is returned. */
+int belay__append_only_consume(int fd);
+/* Descriptors for one role: state and totals for reading only, and the runner's journal, as an open
  * file of its own. -EBADF when there is none. */
 int belay__open_state_view(const struct belay__parent *parent);
+int belay__open_totals_view(const struct belay__parent *parent);
 int belay__open_journal(const struct belay__parent *parent);
 /* The number that the next event gets. */
 uint64_t belay__next_seq(const struct belay__parent *parent);

@@ -1,9 +1,11 @@
 /* The prober: takes {pid, start time}, answers with a fixed record of what /proc says, within 100
- * ms. */
+ * ms. Who waits for an answer (WHO) goes before who does not (ASK). It tells of processes of its own user
+ * only: those whose beats are accepted. */
 
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -14,6 +16,7 @@
 #include "observe/roles.h"
 
 #define LOOKS_MAX 1024
+#define ASKS_MAX  1024
 #define BATCH     64
 
 struct look {
@@ -29,6 +32,8 @@ struct prober {
 	bool over;
 	uint32_t head, count; /* second looks, in order of time */
 	struct look looks[LOOKS_MAX];
+	uint32_t ask_head, ask_count; /* first looks, in the order in which they were asked for */
+	struct belay__msg_ask asks[ASKS_MAX];
 };
 
 static void answer(struct prober *prober, const struct belay__msg_answer *record)
@@ -63,25 +68,55 @@ static void on_second_look(struct belay__timer *timer, uint64_t now_ns)
 			prober);
 }
 
-static int on_ask(void *data, const void *record, int fd_consume)
+/* Its real uid is what the kernel says of its beats. With CAP_SYS_PTRACE we could see everybody. */
+static int check_user(uint32_t pid)
 {
-	struct prober *prober = data;
-	const struct belay__msg_ask *ask = record;
+	uid_t uid;
+	int r = belay__read_uid((pid_t)pid, &uid);
+
+	if (r < 0)
+		return r;
+	return uid == geteuid() ? 0 : -EACCES;
+}
+
+static void look_first(struct prober *prober, const struct belay__msg_ask *ask)
+{
 	struct belay__msg_answer found = { .pid = ask->pid, .start_ticks = ask->start_ticks };
 	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
-	int r = belay__evidence_look((pid_t)ask->pid, ask->start_ticks, now_ns, &found.evidence);
+	int r = check_user(ask->pid);
 
-	(void)fd_consume;
+	if (r == 0)
+		r = belay__evidence_look((pid_t)ask->pid, ask->start_ticks, now_ns, &found.evidence);
 	found.code = r < 0 ? r : 0;
 	if (r <= 0 || prober->count == LOOKS_MAX) {
 		answer(prober, &found);
-		return 0;
+		return;
 	}
 	*look_at(prober, prober->count) = (struct look){ .answer = found,
 		.due_ns = now_ns + BELAY__LOOK_APART_NS };
 	if (prober->count++ == 0)
 		belay__timer_set(prober->loop, &prober->timer, now_ns + BELAY__LOOK_APART_NS,
 			on_second_look, prober);
+}
+
+static void look_next(struct prober *prober)
+{
+	const struct belay__msg_ask ask = prober->asks[prober->ask_head];
+
+	prober->ask_head = (prober->ask_head + 1) % ASKS_MAX;
+	prober->ask_count--;
+	look_first(prober, &ask);
+}
+
+static int on_ask(void *data, const void *record, int fd_consume)
+{
+	struct prober *prober = data;
+
+	(void)fd_consume;
+	if (prober->ask_count == ASKS_MAX)
+		look_next(prober);
+	prober->asks[(prober->ask_head + prober->ask_count++) % ASKS_MAX] = *(
+		const struct belay__msg_ask *)record;
 	return 0;
 }
 
@@ -92,7 +127,8 @@ static int on_who(void *data, const void *record, int fd_consume)
 	struct belay__msg_facts found = { .number = who->number };
 
 	(void)fd_consume;
-	belay__aide_look((pid_t)who->pid, who->start_ticks, who->want, &found.facts);
+	if (who->want != 0 && check_user(who->pid) == 0)
+		belay__aide_look((pid_t)who->pid, who->start_ticks, who->want, &found.facts);
 	if (prober->gate >= 0)
 		(void)belay__channel_send(prober->gate, BELAY__MSG_FACTS, &found, sizeof(found),
 			-EBADF);
@@ -108,6 +144,7 @@ static void drop_gate(struct prober *prober)
 {
 	belay__io_remove(&prober->gate_io);
 	prober->gate = belay__close(prober->gate);
+	prober->ask_count = 0;
 }
 
 static void on_gate(struct belay__io *io, uint32_t events)
@@ -161,8 +198,11 @@ int belay__prober_main(void)
 	if (belay__io_add(prober.loop, &prober.parent_io, BELAY__ROLE_CHANNEL, EPOLLIN, on_parent,
 		    &prober) < 0)
 		return 71;
-	while (!prober.over)
-		if (belay__loop_turn(prober.loop, UINT64_MAX) < 0)
+	while (!prober.over) {
+		if (belay__loop_turn(prober.loop, prober.ask_count > 0 ? 0 : UINT64_MAX) < 0)
 			return 71;
+		if (prober.ask_count > 0)
+			look_next(&prober);
+	}
 	return 0;
 }

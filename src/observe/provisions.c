@@ -246,6 +246,18 @@ static void open_state(struct belay__parent *parent)
 	parent->state_fd = memfd_create("belay-state", MFD_CLOEXEC);
 }
 
+int belay__append_only_consume(int fd)
+{
+	_cleanup_close_ int readable = fd;
+	char path[32];
+
+	if (fd < 0)
+		return fd;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", readable);
+	fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int belay__open_export(const struct belay__parent *parent)
 {
 	struct belay_error error;
@@ -256,17 +268,29 @@ int belay__open_export(const struct belay__parent *parent)
 	fd = belay__generations_open(parent->config.options.export_file, &error);
 	if (fd < 0)
 		belay__log(BELAY__LOG_WARNING, "%s", error.text);
+	fd = belay__append_only_consume(fd);
 	return fd >= 0 ? fd : -EBADF;
+}
+
+/* An open file of its own: what came from FD could be written. */
+static int open_view(int fd)
+{
+	char path[64];
+	int view;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	view = fd >= 0 ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF;
+	return view >= 0 ? view : -EBADF;
 }
 
 int belay__open_state_view(const struct belay__parent *parent)
 {
-	char path[64];
-	int fd;
+	return open_view(parent->state_fd);
+}
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", parent->state_fd);
-	fd = parent->state_fd >= 0 ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF;
-	return fd >= 0 ? fd : -EBADF;
+int belay__open_totals_view(const struct belay__parent *parent)
+{
+	return open_view(parent->totals_fd);
 }
 
 int belay__open_journal(const struct belay__parent *parent)
@@ -403,12 +427,17 @@ static int check_keys(struct belay__parent *parent, struct belay_error *reterr)
 
 	if (!belay__udp_is_sealed(&parent->config.options))
 		return 0;
+	r = belay__key_hosts_init(&parent->key_hosts);
+	if (r < 0)
+		return belay__fail(reterr, r, "cannot begin with keys: %s", strerror(-r));
 	r = belay__keys_read(&parent->config.options, &keys, reterr);
 	if (r < 0)
 		return r;
 	parent->key_count = keys->count;
+	r = belay__key_hosts_assign(&parent->key_hosts, keys->keys, keys->count,
+		belay__clock_ns(CLOCK_MONOTONIC), reterr);
 	belay__keys_free(keys);
-	return 0;
+	return r;
 }
 
 static int open_udp(struct belay__parent *parent, struct belay_error *reterr)

@@ -64,10 +64,10 @@ void belay__reload(struct belay_observer *observer, const struct belay__observe_
 		? BELAY__NS_PER_S / options->max_beat_rate
 		: 0;
 	observer->now_ns = belay__watch_clock_now(&observer->clock);
-	belay__bucket_init(&observer->far_bucket, options->global_beat_rate,
-		options->global_beat_burst, observer->now_ns);
 	belay__bucket_init(&observer->bucket, options->global_beat_rate, options->global_beat_burst,
 		observer->now_ns);
+	for (uint32_t host = 1; host <= BELAY__HOSTS_MAX; host++)
+		observer->far_buckets[host] = observer->bucket;
 	for (uint32_t at = 0; at < observer->table.slot_count; at++)
 		if (observer->table.slots[at].pid != 0)
 			belay__name_let_go(observer,

@@ -35,12 +35,13 @@ static inline uint32_t belay__key_pid(uint32_t key)
 	return key & (BELAY__PID_LIMIT - 1);
 }
 
-/* The hosts by number: a name stays with its number as long as the observer runs, also when its keys
- * are taken away and come back. */
+/* The hosts by number, which the parent gives (key_hosts.h). */
 struct belay__hosts {
-	uint32_t count;
-	char name[BELAY__HOSTS_MAX + 1][BELAY__HOST_SIZE]; /* from 1 */
+	uint32_t count; /* the highest number; some below it may be nobody's */
+	char name[BELAY__HOSTS_MAX + 1][BELAY__HOST_SIZE]; /* from 1; "": nobody's */
 };
 
-/* The number of the host NAME, which is given one if it has none; 0: there are too many. */
-uint32_t belay__host_number(struct belay__hosts *hosts, const char *name);
+/* The number of the host NAME; 0: it has none ("" never has one). HOSTS may be NULL. */
+uint32_t belay__host_find(const struct belay__hosts *hosts, const char *name);
+/* NAME (1 to BELAY__HOST_MAX bytes) has NUMBER from now on. */
+void belay__host_set(struct belay__hosts *hosts, uint32_t number, const char *name);

@@ -58,23 +58,43 @@ void belay__remote_name(struct belay_observer *observer, uint32_t at)
 	belay__join_rule(observer, at);
 }
 
+void belay__remote_count(struct belay_observer *observer, uint32_t key, bool added)
+{
+	uint32_t host = belay__key_host(key), one = added ? 1 : UINT32_MAX;
+
+	if (host == 0)
+		return;
+	observer->far_used[host] += one;
+	observer->far_used[0] += one;
+}
+
+bool belay__remote_has_share(const struct belay_observer *observer, uint32_t host)
+{
+	const struct belay__hosts *hosts = observer->hosts;
+	uint32_t all = (observer->table.capacity + 1) / 2, reserved = 0;
+	uint32_t own = all / 2 / (hosts->count > 0 ? hosts->count : 1);
+
+	if (observer->far_used[0] >= all)
+		return false;
+	if (observer->far_used[host] < own)
+		return true;
+	/* What the others have not taken yet of their own is left to them. */
+	for (uint32_t other = 1; other <= hosts->count; other++)
+		if (other != host && observer->far_used[other] < own)
+			reserved += own - observer->far_used[other];
+	return observer->far_used[0] + reserved < all;
+}
+
 void belay__remote_begin(struct belay_observer *observer, uint32_t at)
 {
 	struct belay__record *record = &observer->table.records[observer->table.slots[at].record];
 
+	belay__remote_count(observer, record->pid, true);
 	record->uid = BELAY__NO_UID;
 	record->first_realtime_ns = belay__clock_ns(CLOCK_REALTIME);
 	record->paid_ns = observer->arrived_after_ns;
 	observer->watches[observer->table.slots[at].record].recovered_ns = 0;
 	belay__remote_name(observer, at);
-}
-
-static uint32_t number_of(const struct belay__hosts *hosts, const char *name)
-{
-	for (uint32_t i = 1; hosts != NULL && i <= hosts->count; i++)
-		if (strcmp(hosts->name[i], name) == 0)
-			return i;
-	return 0;
 }
 
 uint32_t belay__remote_renumber(struct belay__kept *kept, uint32_t count,
@@ -89,7 +109,7 @@ uint32_t belay__remote_renumber(struct belay__kept *kept, uint32_t count,
 
 		if (belay__key_host(one->slot.pid) != 0) {
 			belay__remote_host(one->record.name, name);
-			host = number_of(hosts, name);
+			host = belay__host_find(hosts, name);
 			if (host == 0)
 				continue;
 			one->slot.pid = belay__process_key(host, belay__key_pid(one->slot.pid));

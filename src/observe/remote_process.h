@@ -9,6 +9,9 @@
 #include "observe/core.h"
 #include "observe/state_file.h"
 
+/* Counts the process KEY in (ADDED) or out of its host's share of the table; one of this host's counts for
+ * nothing. */
+void belay__remote_count(struct belay_observer *observer, uint32_t key, bool added);
 /* Fills the record of a new process of another host, in slot AT, and names it. */
 void belay__remote_begin(struct belay_observer *observer, uint32_t at);
 /* Gives the process of another host in slot AT its name and its rule; nothing of its old name counts

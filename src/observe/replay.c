@@ -45,6 +45,9 @@ struct belay__replay {
 	/* Slots bear not a key's number but what it is called here, 1 to BELAY__KEYS_MAX, as long as
 	 * it is in use: so a new number moves no slot. */
 	uint32_t ids[BELAY__KEYS_MAX];
+	uint32_t senders_of[BELAY__KEYS_MAX + 1]; /* by what the key is called */
+	uint32_t keys, own; /* how many there are, and how many places each has of its own */
+	uint32_t kept_free; /* of those, the ones that nobody has taken yet */
 };
 
 static uint32_t slots_for(uint32_t senders)
@@ -140,12 +143,28 @@ static bool is_forgotten(const struct sender *sender, uint64_t now_ns)
 	return silent_ns(sender, now_ns) >= BELAY__REPLAY_TTL_NS;
 }
 
+/* ID has one more. */
+static void count_in(struct belay__replay *replay, uint32_t id)
+{
+	replay->used++;
+	if (replay->senders_of[id]++ < replay->own)
+		replay->kept_free--;
+}
+
+static void count_out(struct belay__replay *replay, uint32_t id)
+{
+	replay->used--;
+	if (--replay->senders_of[id] < replay->own)
+		replay->kept_free++;
+}
+
 /* Empties slot GAP and moves others into it, and into the gaps they leave, until nobody's way from
  * home is broken. */
 static void remove_at(struct belay__replay *replay, uint32_t gap)
 {
 	struct sender *slots = replay->slots;
 
+	count_out(replay, slots[gap].key);
 	for (uint32_t at = (gap + 1) & replay->mask; slots[at].key != 0;
 		at = (at + 1) & replay->mask) {
 		uint32_t home = home_of(replay, slots[at].key, slots[at].pid);
@@ -156,7 +175,6 @@ static void remove_at(struct belay__replay *replay, uint32_t gap)
 		gap = at;
 	}
 	memset(&slots[gap], 0, sizeof(slots[gap]));
-	replay->used--;
 }
 
 static void sweep(struct belay__replay *replay, uint64_t now_ns, unsigned steps)
@@ -174,17 +192,25 @@ static void sweep(struct belay__replay *replay, uint64_t now_ns, unsigned steps)
 	}
 }
 
-/* Whether there is room for one more, after looking for those long silent if there was none. */
-static bool make_room(struct belay__replay *replay, uint64_t now_ns)
+/* Whether the key called ID may have one more: in a place of its own, or in one that is nobody's. */
+static bool has_room(const struct belay__replay *replay, uint32_t id)
 {
-	if (replay->used < replay->capacity)
+	if (replay->senders_of[id] < replay->own)
+		return replay->used < replay->capacity;
+	return replay->used + replay->kept_free < replay->capacity;
+}
+
+/* The same, after looking for those long silent if there was none. */
+static bool make_room(struct belay__replay *replay, uint32_t id, uint64_t now_ns)
+{
+	if (has_room(replay, id))
 		return true;
 	if (replay->sweep_left == 0 && now_ns >= replay->sweep_due_ns) {
 		replay->sweep_due_ns = now_ns + SWEEP_EVERY_NS;
 		replay->sweep_left = replay->mask + 1;
 	}
 	sweep(replay, now_ns, SWEEP_STEP);
-	return replay->used < replay->capacity;
+	return has_room(replay, id);
 }
 
 static bool is_terminal(const struct belay_frame *frame)
@@ -295,15 +321,15 @@ BELAY__HOT enum belay__replay_result belay__replay_check(struct belay__replay *r
 	struct sender *sender;
 	uint32_t id;
 
-	assert(key < BELAY__KEYS_MAX);
+	assert(key < BELAY__KEYS_MAX && (replay->keys == 0 || key < replay->keys));
 	id = replay->ids[key];
 	sender = find(replay, id, frame->pid);
 
 	if (sender->key == 0) {
-		if (!make_room(replay, now_ns))
+		if (!make_room(replay, id, now_ns))
 			return BELAY__REPLAY_FULL;
 		sender = find(replay, id, frame->pid); /* room was made by moving others */
-		replay->used++;
+		count_in(replay, id);
 	} else {
 		if (!accept(replay, sender, prefix, counter, frame, now_ns))
 			return BELAY__REPLAY_REFUSED;
@@ -345,22 +371,38 @@ static void number_the_rest(uint32_t ids[BELAY__KEYS_MAX], const bool stays[BELA
 	}
 }
 
-void belay__replay_renumber(struct belay__replay *replay, const uint32_t *map, uint32_t count)
+/* Those that came while there were other keys may have taken what is another's now: that is free when
+ * they are forgotten. */
+static void reserve(struct belay__replay *replay, uint32_t keys)
+{
+	replay->keys = keys;
+	replay->own = keys > 0 ? replay->capacity / 2 / keys : 0;
+	replay->kept_free = 0;
+	for (uint32_t i = 0; i < keys; i++) {
+		uint32_t has = replay->senders_of[replay->ids[i]];
+
+		replay->kept_free += has < replay->own ? replay->own - has : 0;
+	}
+}
+
+void belay__replay_renumber(struct belay__replay *replay, const uint32_t *map, uint32_t count,
+	uint32_t keys)
 {
 	uint32_t ids[BELAY__KEYS_MAX] = { 0 };
 	bool stays[BELAY__KEYS_MAX + 1] = { false };
 
-	assert(count <= BELAY__KEYS_MAX);
+	assert(count <= BELAY__KEYS_MAX && keys <= BELAY__KEYS_MAX);
 	for (uint32_t i = 0; i < count; i++) {
 		if (map[i] == UINT32_MAX)
 			continue;
-		assert(map[i] < BELAY__KEYS_MAX && ids[map[i]] == 0);
+		assert(map[i] < keys && ids[map[i]] == 0);
 		ids[map[i]] = replay->ids[i];
 		stays[replay->ids[i]] = true;
 	}
 	forget_keys(replay, stays);
 	number_the_rest(ids, stays);
 	memcpy(replay->ids, ids, sizeof(ids));
+	reserve(replay, keys);
 }
 
 void belay__replay_set_restart_gap(struct belay__replay *replay, uint64_t restart_gap_ns)

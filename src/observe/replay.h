@@ -11,6 +11,8 @@
  *
  * A fixed table, open addressing by a seeded hash, sized once; nothing here allocates after that,
  * reads a clock, or evicts a live sender: when it is full a new sender is refused (fail closed).
+ * Half of it belongs to the keys in equal parts, each of which only its key's senders can take; the rest
+ * is for who comes first. So no key, however many senders it makes up, keeps out those of another.
  * Senders that were silent for BELAY__REPLAY_TTL_NS make room then, and are remembered until then; they
  * are looked for at most once a second, some slots a frame, so that none of them has to wait for a walk
  * through the whole table.
@@ -36,12 +38,13 @@ enum belay__replay_result {
 	BELAY__REPLAY_FULL,    /* an unknown sender, and no room for it */
 };
 
-/* A table for SENDERS (1 to BELAY__SENDERS_MAX). 0 or -ENOMEM. */
+/* A table for SENDERS (1 to BELAY__SENDERS_MAX), of which none is reserved until it is told how many
+ * keys there are. 0 or -ENOMEM. */
 int belay__replay_new(uint32_t senders, uint64_t restart_gap_ns, uint32_t hash_seed,
 	struct belay__replay **ret_replay);
 struct belay__replay *belay__replay_free(struct belay__replay *replay);
 
-/* Whether FRAME, opened by key number KEY (below BELAY__KEYS_MAX) with PREFIX (the 8 bytes as one number) and COUNTER, is new
+/* Whether FRAME, opened by key number KEY (one of those there are) with PREFIX (the 8 bytes as one number) and COUNTER, is new
  * at NOW_NS of the observer's clock; if so it is noted. */
 enum belay__replay_result belay__replay_check(struct belay__replay *replay, uint32_t key,
 	uint64_t prefix, uint32_t counter, const struct belay_frame *frame, uint64_t now_ns);
@@ -50,7 +53,8 @@ enum belay__replay_result belay__replay_check(struct belay__replay *replay, uint
 void belay__replay_prefetch(const struct belay__replay *replay, uint32_t key, uint32_t pid);
 
 /* The keys have new numbers: what was number I is number MAP[I] now, UINT32_MAX: gone, and its senders
- * with it. COUNT is the length of MAP; numbers beyond it are gone, too. */
-void belay__replay_renumber(struct belay__replay *replay, const uint32_t *map, uint32_t count);
+ * with it. COUNT is the length of MAP; numbers beyond it are gone, too. KEYS: how many there are now. */
+void belay__replay_renumber(struct belay__replay *replay, const uint32_t *map, uint32_t count,
+	uint32_t keys);
 void belay__replay_set_restart_gap(struct belay__replay *replay, uint64_t restart_gap_ns);
 uint32_t belay__replay_senders(const struct belay__replay *replay);

@@ -26,7 +26,7 @@ struct model_sender {
 };
 
 struct model {
-	uint32_t capacity, count;
+	uint32_t capacity, count, keys;
 	uint64_t gap_ns, swept_ns;
 	bool swept;
 	struct model_sender senders[MODEL_MAX];
@@ -123,6 +123,29 @@ static inline enum belay__replay_result model_known(const struct model *model,
 	return BELAY__REPLAY_FRESH;
 }
 
+static inline uint32_t model_senders_of(const struct model *model, uint32_t key)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < model->count; i++)
+		count += model->senders[i].key == key;
+	return count;
+}
+
+/* Whether KEY may have one more: half of all places are reserved, for each key as many. */
+static inline bool model_has_room(const struct model *model, uint32_t key)
+{
+	uint32_t own = model->keys > 0 ? model->capacity / (2 * model->keys) : 0;
+	uint32_t reserved = 0;
+
+	if (model_senders_of(model, key) < own)
+		return model->count < model->capacity;
+	for (uint32_t other = 0; other < model->keys; other++)
+		if (model_senders_of(model, other) < own)
+			reserved += own - model_senders_of(model, other);
+	return model->count + reserved < model->capacity;
+}
+
 static inline enum belay__replay_result model_check(struct model *model, uint32_t key,
 	uint64_t prefix, uint32_t counter, const struct belay_frame *frame, uint64_t now_ns)
 {
@@ -132,13 +155,13 @@ static inline enum belay__replay_result model_check(struct model *model, uint32_
 	if (sender != NULL)
 		return model_known(model, sender, prefix, counter, frame, now_ns);
 
-	if (model->count == model->capacity &&
+	if (!model_has_room(model, key) &&
 		(!model->swept || now_ns >= model->swept_ns + UINT64_C(1000000000))) {
 		model->swept = true;
 		model->swept_ns = now_ns;
 		model_sweep(model, now_ns);
 	}
-	if (model->count == model->capacity)
+	if (!model_has_room(model, key))
 		return BELAY__REPLAY_FULL;
 	sender = &model->senders[model->count++];
 	*sender = (struct model_sender){ .key = key, .pid = frame->pid, .prefixes = 1 };
@@ -148,8 +171,10 @@ static inline enum belay__replay_result model_check(struct model *model, uint32_
 	return BELAY__REPLAY_FRESH;
 }
 
-static inline void model_renumber(struct model *model, const uint32_t *map, uint32_t count)
+static inline void model_renumber(struct model *model, const uint32_t *map, uint32_t count,
+	uint32_t keys)
 {
+	model->keys = keys;
 	for (uint32_t i = model->count; i > 0; i--) {
 		struct model_sender *sender = &model->senders[i - 1];
 

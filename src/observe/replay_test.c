@@ -264,7 +264,7 @@ static void keys_get_new_numbers_with_their_senders(void **state)
 
 	for (uint32_t key = 0; key < 4; key++)
 		assert_int_equal(check(replay, key, 7, 1, key, 1), FRESH);
-	belay__replay_renumber(replay, swapped, 3); /* 3 is beyond its end */
+	belay__replay_renumber(replay, swapped, 3, 4); /* 3 is beyond its end */
 	assert_int_equal(belay__replay_senders(replay), 2);
 	assert_int_equal(check(replay, 2, 7, 1, 0, 1), REFUSED);
 	assert_int_equal(check(replay, 0, 7, 1, 2, 1), REFUSED);
@@ -272,10 +272,65 @@ static void keys_get_new_numbers_with_their_senders(void **state)
 	assert_int_equal(check(replay, 1, 7, 1, 0, 1), FRESH); /* another key has the number */
 	assert_int_equal(check(replay, 3, 7, 1, 0, 1), FRESH);
 
-	belay__replay_renumber(replay, NULL, 0);
+	belay__replay_renumber(replay, NULL, 0, 4);
 	assert_int_equal(belay__replay_senders(replay), 0);
 	for (uint32_t key = 0; key < 4; key++)
 		assert_int_equal(check(replay, key, 7, 1, 0, 1), FRESH);
+	(void)belay__replay_free(replay);
+}
+
+/* As many as come from KEY, counted. */
+static uint32_t flood(struct belay__replay *replay, uint32_t key, uint32_t count)
+{
+	uint32_t fresh = 0;
+
+	for (uint32_t pid = 2; pid < 2 + count; pid++)
+		fresh += check(replay, key, pid, 1, 0, 1) == FRESH;
+	return fresh;
+}
+
+static void a_flood_of_one_key_leaves_every_other_its_places(void **state)
+{
+	static const struct {
+		uint32_t senders, keys, own;
+	} cases[] = { { 16, 2, 4 }, { 16, 3, 2 }, { 17, 4, 2 }, { 7, 4, 0 }, { 8, 4, 1 },
+		{ 1024, 1, 512 }, { 1024, BELAY__KEYS_MAX, 1 }, { 1023, BELAY__KEYS_MAX, 0 } };
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct belay__replay *replay = table_for(cases[i].senders);
+		uint32_t others = (cases[i].keys - 1) * cases[i].own;
+
+		belay__replay_renumber(replay, NULL, 0, cases[i].keys);
+		assert_int_equal(flood(replay, 0, 2 * cases[i].senders), cases[i].senders - others);
+		for (uint32_t key = 1; key < cases[i].keys; key++)
+			assert_int_equal(flood(replay, key, cases[i].own + 1), cases[i].own);
+		assert_int_equal(belay__replay_senders(replay), cases[i].senders);
+		assert_int_equal(check(replay, 0, 2, 1, 1, 1), FRESH);
+		(void)belay__replay_free(replay);
+	}
+}
+
+static void a_key_that_is_added_gets_its_places_as_others_are_forgotten(void **state)
+{
+	struct belay__replay *replay = table_for(8);
+	const uint32_t same[] = { 0 }, gone[] = { UINT32_MAX, 0 };
+	(void)state;
+
+	belay__replay_renumber(replay, NULL, 0, 1);
+	assert_int_equal(flood(replay, 0, 20), 8);
+	belay__replay_renumber(replay, same, 1, 2);
+	assert_int_equal(check(replay, 1, 2, 1, 0, 2), BELAY__REPLAY_FULL);
+	assert_int_equal(check(replay, 1, 2, 1, 0, 1 + TTL_NS), FRESH);
+	/* One of two is half of the half. */
+	for (uint32_t pid = 2; pid < 8; pid++)
+		assert_int_equal(check(replay, 0, pid, 3, 0, 1 + TTL_NS), FRESH);
+	assert_int_equal(check(replay, 0, 8, 3, 0, 1 + TTL_NS), BELAY__REPLAY_FULL);
+	assert_int_equal(check(replay, 1, 3, 1, 0, 1 + TTL_NS), FRESH);
+	/* The flooder's key is taken away: all is free for the other. */
+	belay__replay_renumber(replay, gone, 2, 1);
+	assert_int_equal(belay__replay_senders(replay), 2);
+	assert_int_equal(flood(replay, 0, 20), 6);
 	(void)belay__replay_free(replay);
 }
 
@@ -341,7 +396,8 @@ static void compare(uint32_t senders, uint32_t pids, uint32_t keys, uint64_t lon
 	struct belay__replay *replay = table_for(senders);
 	uint64_t now_ns = 0;
 
-	model = (struct model){ .capacity = senders, .gap_ns = GAP_NS };
+	model = (struct model){ .capacity = senders, .gap_ns = GAP_NS, .keys = keys };
+	belay__replay_renumber(replay, NULL, 0, keys);
 	for (unsigned i = 0; i < steps; i++) {
 		struct belay_frame frame;
 		uint32_t key = draw(keys), counter = draw(16), map[8];
@@ -351,8 +407,8 @@ static void compare(uint32_t senders, uint32_t pids, uint32_t keys, uint64_t lon
 		now_ns += draw_time(long_ns);
 		if (draw(200) == 0) {
 			draw_map(map, keys);
-			belay__replay_renumber(replay, map, keys);
-			model_renumber(&model, map, keys);
+			belay__replay_renumber(replay, map, keys, keys);
+			model_renumber(&model, map, keys, keys);
 		}
 		assert_int_equal(belay__replay_check(replay, key, prefix, counter, &frame, now_ns),
 			model_check(&model, key, prefix, counter, &frame, now_ns));
@@ -391,6 +447,8 @@ int main(void)
 		cmocka_unit_test(so_many_prefixes_are_remembered_and_no_more),
 		cmocka_unit_test(a_long_gap_lets_a_new_session_begin_all_the_same),
 		cmocka_unit_test(keys_get_new_numbers_with_their_senders),
+		cmocka_unit_test(a_flood_of_one_key_leaves_every_other_its_places),
+		cmocka_unit_test(a_key_that_is_added_gets_its_places_as_others_are_forgotten),
 		cmocka_unit_test(another_gap_holds_from_now_on),
 		cmocka_unit_test(a_small_table_agrees_with_the_model),
 		cmocka_unit_test(a_large_table_agrees_with_the_model),

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "observe/remote_process.h"
 
 /* What it announced of its silence still holds: it is the same boot and the same clock. What a pause
  * excused does not: if that still runs, it will excuse it again. */
@@ -35,6 +36,7 @@ static bool go_on(struct belay_observer *observer, const struct belay__kept *kep
 		return false;
 	}
 	slot = &observer->table.slots[at];
+	belay__remote_count(observer, slot->pid, true);
 	number = slot->record;
 	record = &observer->table.records[number];
 	*slot = kept->slot;
@@ -103,6 +105,9 @@ static bool lives_on(const struct belay__kept *kept)
 {
 	struct belay__stat stat;
 
+	/* Of one on another host nobody here sees an end. */
+	if (belay__key_host(kept->slot.pid) != 0)
+		return true;
 	return kept->slot.start_ticks != 0 && belay__read_stat((pid_t)kept->slot.pid, &stat) == 0 &&
 		stat.start_ticks == kept->slot.start_ticks && stat.state != 'Z';
 }
@@ -130,6 +135,7 @@ bool belay__vanished_next(struct belay_observer *observer)
 		memcpy(observer->event_name, kept->record.name, sizeof(observer->event_name));
 		event->end = BELAY_END_UNKNOWN;
 		event->while_down = true;
+		belay__add_crash_note(observer, event, kept->record.first_realtime_ns);
 		observer->counts[BELAY__COUNT_ENDS_UNKNOWN]++;
 		belay__remember_end(observer, event, kept->slot.last_nonce);
 		return true;

@@ -93,6 +93,7 @@ enum belay__role_message {
 	BELAY__MSG_CRASHES,     /* to the gate: nothing + fd: the directory of crash notes */
 	BELAY__MSG_WHO,         /* gate to prober: struct belay__msg_who */
 	BELAY__MSG_FACTS,       /* prober to gate: struct belay__msg_facts */
+	BELAY__MSG_STUCK,       /* gate: the prober does not answer any more */
 };
 
 /* Messages without contents carry one byte, because a packet cannot be empty. */

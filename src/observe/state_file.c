@@ -269,6 +269,21 @@ int belay__state_reserve(int fd, uint32_t capacity, struct belay_error *reterr)
 				strerror(r));
 }
 
+void belay__state_trim(int fd)
+{
+	struct header header;
+	const char *reason;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || pread(fd, &header, sizeof(header), 0) != sizeof(header))
+		return;
+	reason = distrust(&header, (size_t)st.st_size);
+	if ((reason == NULL || reason[0] == '\0') && header.capacity > 0 &&
+		(uint64_t)st.st_size > file_bytes(header.capacity) &&
+		ftruncate(fd, (off_t)file_bytes(header.capacity)) < 0)
+		return; /* longer than it need be, then */
+}
+
 int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *ret_file,
 	struct belay_error *reterr)
 {
@@ -279,8 +294,6 @@ int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *r
 	int r;
 
 	if (fstat(fd, &st) < 0)
-		return belay__fail(reterr, -errno, "cannot keep state: %s", strerror(errno));
-	if (st.st_size > (off_t)file.size && ftruncate(fd, (off_t)file.size) < 0)
 		return belay__fail(reterr, -errno, "cannot keep state: %s", strerror(errno));
 	/* All its room now: a full file system must not kill us by SIGBUS later. */
 	r = belay__state_reserve(fd, capacity, reterr);

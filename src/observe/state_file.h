@@ -44,6 +44,10 @@ int belay__state_read(int fd, struct belay__kept **ret_kept, uint32_t *ret_count
  * later. 0, or a negative errno (-ENOSPC) with a sentence. */
 int belay__state_reserve(int fd, uint32_t capacity, struct belay_error *reterr);
 
+/* Cuts off what is behind the table of FD, as an earlier one that held more left it; to be called when
+ * that one's readers have done with it. */
+void belay__state_trim(int fd);
+
 /* Maps FD (taken on success) for CAPACITY processes, allocating its room on the file system now. 0
  * or a negative errno (-ENOSPC) with a sentence. */
 int belay__state_map_take(int fd, uint32_t capacity, struct belay__state_file *ret_file,

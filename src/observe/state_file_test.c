@@ -431,6 +431,34 @@ static void a_file_that_is_longer_than_it_should_be_is_read(void **state)
 	assert_int_equal(kept_count, 4);
 }
 
+static void what_is_behind_the_table_is_cut_off_and_no_more(void **state)
+{
+	struct stat before, after;
+	int fd;
+
+	need_memory_file_system(state);
+	keep(100, 8);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &before), 0);
+	belay__state_trim(fd);
+	assert_int_equal(fstat(fd, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	assert_int_equal(ftruncate(fd, before.st_size + 3 * PAGE + 17), 0);
+	belay__state_trim(fd);
+	assert_int_equal(fstat(fd, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	read_back();
+	assert_int_equal(kept_count, 8);
+	/* What is no state file is left as it is. */
+	assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+	assert_int_equal(ftruncate(fd, before.st_size + 17), 0);
+	belay__state_trim(fd);
+	assert_int_equal(fstat(fd, &after), 0);
+	assert_int_equal(after.st_size, before.st_size + 17);
+	(void)close(fd);
+}
+
 /* Every byte of header, slots and records, with a few values each; nothing crashes, and nothing unbelievable comes back. */
 static void no_single_wrong_byte_makes_it_believe_nonsense(void **state)
 {
@@ -662,6 +690,7 @@ int main(void)
 		TEST(a_table_that_does_not_exist_is_not_in_use),
 		TEST(a_file_cut_anywhere_is_refused),
 		TEST(a_file_that_is_longer_than_it_should_be_is_read),
+		TEST(what_is_behind_the_table_is_cut_off_and_no_more),
 		TEST(no_single_wrong_byte_makes_it_believe_nonsense),
 		TEST(two_processes_with_one_pid_are_one),
 		TEST(a_process_that_was_being_moved_is_taken_once),

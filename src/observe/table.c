@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "observe/remote.h"
+
 #define WINDOW_DEFAULT        256
 #define SILENT_THRESHOLDS_MIN 10 /* a process silent for more of its thresholds may be given up */
 
@@ -224,7 +226,7 @@ static uint32_t next_slot(const struct belay__table *table, uint32_t at)
 	return at + 1 < table->slot_count ? at + 1 : 0;
 }
 
-uint32_t belay__table_victim(struct belay__table *table, uint64_t now_ns)
+uint32_t belay__table_victim(struct belay__table *table, uint32_t host, uint64_t now_ns)
 {
 	uint32_t second_choice = BELAY__NO_SLOT, processes = 0;
 	uint32_t at = table->eviction_cursor % table->slot_count;
@@ -241,7 +243,8 @@ uint32_t belay__table_victim(struct belay__table *table, uint64_t now_ns)
 		if (slot->pid == 0)
 			continue;
 		processes++;
-		if (!long_silent(table, slot, now_ns))
+		if ((host != BELAY__ANY_HOST && belay__key_host(slot->pid) != host) ||
+			!long_silent(table, slot, now_ns))
 			continue;
 		if (slot->flags & BELAY__SLOT_STALLED) {
 			table->eviction_cursor = next_slot(table, at);

@@ -26,6 +26,7 @@
 
 #define BELAY__CAPACITY_MAX 65536
 #define BELAY__PROBE_MAX    64
+#define BELAY__ANY_HOST     UINT32_MAX
 
 enum belay__eviction { BELAY__EVICT_STRICT, BELAY__EVICT_BALANCED };
 
@@ -131,10 +132,10 @@ void belay__table_remove(struct belay__table *table, uint32_t slot);
 
 /* The slot to give up for a new process, or BELAY__NO_SLOT: a stalled one silent for more than ten
  * thresholds; when the policy is balanced also one that is not stalled, unless the silence it
- * announced still runs. Looks at most at eviction_window processes (and four times as many slots,
+ * announced still runs. Of HOST's processes only (remote.h), unless it is BELAY__ANY_HOST. Looks at most at eviction_window processes (and four times as many slots,
  * empty ones included) from a rotating cursor, first fit; a scan that found none is counted
  * (heartbeat-system, section 5). The caller removes it. */
-uint32_t belay__table_victim(struct belay__table *table, uint64_t now_ns);
+uint32_t belay__table_victim(struct belay__table *table, uint32_t host, uint64_t now_ns);
 
 /* Sets or clears a slot's stalled flag and keeps the count. */
 void belay__table_set_stalled(struct belay__table *table, uint32_t slot, bool stalled);

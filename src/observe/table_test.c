@@ -290,10 +290,10 @@ static void only_who_is_silent_for_more_than_ten_thresholds_is_given_up(void **s
 
 	slots[3].list = belay__deadlines_list(&table.deadlines, 100);
 	place(3, true, 5000);
-	assert_int_equal(belay__table_victim(&table, 6000), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 6000), BELAY__NO_SLOT);
 	assert_int_equal(table.scan_truncated, 1);
-	assert_int_equal(belay__table_victim(&table, 6001), 3);
-	assert_int_equal(belay__table_victim(&table, 4000),
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 6001), 3);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 4000),
 		BELAY__NO_SLOT); /* heard in the future: not silent */
 }
 
@@ -303,22 +303,22 @@ static void the_policy_decides_about_who_is_not_stalled(void **state)
 
 	(void)belay__deadlines_list(&table.deadlines, 100);
 	place(3, false, 0);
-	assert_int_equal(belay__table_victim(&table, 100000), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 100000), BELAY__NO_SLOT);
 	assert_int_equal(table.scan_truncated, 0); /* nobody stalls: nothing was looked at */
 
 	place(9, true, 99990);
-	assert_int_equal(belay__table_victim(&table, 100000), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 100000), BELAY__NO_SLOT);
 	assert_int_equal(table.scan_truncated, 1);
 
 	table.eviction = BELAY__EVICT_BALANCED;
-	assert_int_equal(belay__table_victim(&table, 1000), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 1000), BELAY__NO_SLOT);
 	assert_int_equal(table.scan_truncated, 2);
-	assert_int_equal(belay__table_victim(&table, 1001), 3);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 1001), 3);
 
 	/* Who has stalled goes before, though it stands behind. */
 	slots[9].last_ns = 0;
 	table.eviction_cursor = 0;
-	assert_int_equal(belay__table_victim(&table, 100000), 9);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 100000), 9);
 	assert_int_equal(table.scan_truncated, 2);
 }
 
@@ -331,14 +331,14 @@ static void an_announced_silence_is_not_cut_short(void **state)
 	place(3, false, 0);
 	slots[3].flags |= BELAY__SLOT_WITHIN;
 	slots[3].due_ns = 50000;
-	assert_int_equal(belay__table_victim(&table, 49999), BELAY__NO_SLOT);
-	assert_int_equal(belay__table_victim(&table, 50000), 3);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 49999), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 50000), 3);
 
 	/* Without a list of its own the threshold is what its deadline says. */
 	slots[3].flags = 0;
 	slots[3].list = BELAY__LIST_WITHIN;
-	assert_int_equal(belay__table_victim(&table, 500000), BELAY__NO_SLOT);
-	assert_int_equal(belay__table_victim(&table, 500001), 3);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 500000), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 500001), 3);
 }
 
 static void a_threshold_past_all_counting_never_runs_out_tenfold(void **state)
@@ -347,7 +347,7 @@ static void a_threshold_past_all_counting_never_runs_out_tenfold(void **state)
 
 	(void)belay__deadlines_list(&table.deadlines, UINT64_MAX / 10 + 1);
 	place(3, true, 0);
-	assert_int_equal(belay__table_victim(&table, UINT64_MAX), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, UINT64_MAX), BELAY__NO_SLOT);
 }
 
 static void the_scan_looks_at_a_window_and_goes_on_from_there(void **state)
@@ -358,20 +358,21 @@ static void the_scan_looks_at_a_window_and_goes_on_from_there(void **state)
 	table.eviction_window = 4;
 	for (uint32_t at = 0; at < 12; at++)
 		place(at, at == 5 || at == 9, at == 5 || at == 9 ? 0 : 99999);
-	assert_int_equal(belay__table_victim(&table, 100000), BELAY__NO_SLOT); /* 0 to 3 */
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 100000),
+		BELAY__NO_SLOT); /* 0 to 3 */
 	assert_int_equal(table.eviction_cursor, 4);
-	assert_int_equal(belay__table_victim(&table, 100000), 5);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 100000), 5);
 	assert_int_equal(table.eviction_cursor, 6);
-	assert_int_equal(belay__table_victim(&table, 100000), 9);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 100000), 9);
 
 	/* Empty slots are looked at, too, but only up to four for each process. */
-	assert_int_equal(belay__table_victim(&table, 100000), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 100000), BELAY__NO_SLOT);
 	assert_int_equal(table.eviction_cursor, 10 + 16);
 	assert_int_equal(table.scan_truncated, 2);
 
 	/* Around the end. */
 	table.eviction_cursor = SLOTS - 2;
-	assert_int_equal(belay__table_victim(&table, 100000), BELAY__NO_SLOT);
+	assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 100000), BELAY__NO_SLOT);
 	assert_int_equal(table.eviction_cursor, 4);
 }
 
@@ -387,7 +388,8 @@ static void a_window_as_large_as_the_capacity_misses_nobody(void **state)
 		table.eviction_window = CAPACITY;
 		place((cursor + SLOTS - 1) % SLOTS, true, 0);
 		table.eviction_cursor = cursor;
-		assert_int_equal(belay__table_victim(&table, 100000), (cursor + SLOTS - 1) % SLOTS);
+		assert_int_equal(belay__table_victim(&table, BELAY__ANY_HOST, 100000),
+			(cursor + SLOTS - 1) % SLOTS);
 	}
 }
 

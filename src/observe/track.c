@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "base/hot.h"
+#include "observe/remote.h"
 
 /* A regular nonce this close to its end may be followed by one this close to its beginning. */
 #define WRAP_WINDOW (UINT64_C(1) << 20)
@@ -170,7 +171,9 @@ static bool make_room(const struct beat *beat, uint32_t pid,
 	/* Nobody is given up for one that would not find a place even then. */
 	if (!belay__table_has_place(beat->table, pid))
 		return false;
-	victim = belay__table_victim(beat->table, beat->now_ns);
+	/* Who comes from another host takes nobody's place but one of its own. */
+	victim = belay__table_victim(beat->table,
+		belay__key_host(pid) != 0 ? belay__key_host(pid) : BELAY__ANY_HOST, beat->now_ns);
 	if (victim == BELAY__NO_SLOT)
 		return false;
 	if (on_evict != NULL)

@@ -228,7 +228,7 @@ static void whom_roles_become_must_be_somebody(void **state)
 	SET(user, "no-such-user-here");
 	assert_int_equal(belay__observe_options_check(&options, &error), -EINVAL);
 	assert_memory_equal(error.text, "--user", strlen("--user"));
-	SET(user, "nobody");
+	SET(user, "daemon");
 	assert_int_equal(belay__observe_options_check(&options, NULL), geteuid() == 0 ? 0 : -EINVAL);
 }
 

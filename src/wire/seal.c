@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
@@ -24,9 +27,44 @@ struct info {
 	size_t len;
 };
 
+/* Without entropy libsodium's start is the end of the process, so it is asked for first: past the C
+ * library, which may have some in store, as libsodium does. */
+static int find_entropy(void)
+{
+	uint8_t byte;
+
+	while (syscall(SYS_getrandom, &byte, sizeof(byte), 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
 int belay__seal_init(void)
 {
+	int r = find_entropy();
+
+	if (r < 0)
+		return r;
 	return sodium_init() < 0 ? -ENOTSUP : 0;
+}
+
+/* Every kernel that this runs on has getrandom(2), so /dev/urandom is not tried; that would need a
+ * descriptor and a file system. */
+int belay__seal_salt(uint8_t salt[static BELAY__SALT_LEN])
+{
+	size_t have = 0;
+
+	while (have < BELAY__SALT_LEN) {
+		ssize_t n = getrandom(salt + have, BELAY__SALT_LEN - have, 0);
+
+		if (n > 0)
+			have += (size_t)n;
+		else if (n == 0)
+			return -EIO;
+		else if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
 }
 
 static void hmac(const uint8_t *key, size_t key_len, const uint8_t *text, size_t text_len,

@@ -23,9 +23,14 @@
 #define BELAY__SEALED_LEN        60
 #define BELAY__SEALED_MASTER_LEN 64
 
-/* To be called once before anything else here, by any thread. 0, or -ENOTSUP when the library cannot
- * be used on this machine. */
+/* To be called once before anything else here, by any thread. 0; -ENOTSUP when the library cannot be
+ * used on this machine; or what getrandom(2) says where the OS gives no entropy. Without it all of
+ * this works as well, only slower. */
 int belay__seal_init(void);
+
+/* 16 bytes from the OS. 0, or a negative errno (-ENOSYS, -EPERM, -EIO) with SALT's content
+ * undefined. Not for signal handlers. */
+int belay__seal_salt(uint8_t salt[static BELAY__SALT_LEN]);
 
 /* What is written is OUT's whole length; a name of the field says whose key it is. */
 void belay__derive_agent_key(const uint8_t master[static BELAY__KEY_LEN], uint32_t pid,

@@ -246,6 +246,16 @@ static void the_two_forms_are_not_taken_for_each_other(void **state)
 	assert_refused(master->secret, master->expected + PID_LEN, pid, PID_LEN);
 }
 
+static void no_two_salts_are_equal(void **state)
+{
+	uint8_t salt[BELAY__SALT_LEN], other[BELAY__SALT_LEN];
+	(void)state;
+
+	assert_int_equal(belay__seal_salt(salt), 0);
+	assert_int_equal(belay__seal_salt(other), 0);
+	assert_memory_not_equal(salt, other, sizeof(salt));
+}
+
 static void what_was_sealed_opens_to_the_same_bytes(void **state)
 {
 	enum { STEPS = 2000 };
@@ -317,6 +327,7 @@ int main(void)
 		cmocka_unit_test(every_flipped_bit_of_the_pid_is_noticed_too),
 		cmocka_unit_test(another_key_opens_nothing),
 		cmocka_unit_test(the_two_forms_are_not_taken_for_each_other),
+		cmocka_unit_test(no_two_salts_are_equal),
 		cmocka_unit_test(what_was_sealed_opens_to_the_same_bytes),
 		cmocka_unit_test(each_counter_and_each_prefix_gives_other_bytes),
 	};

@@ -254,10 +254,10 @@ def key_lines(*lines):
 
 
 def far(room, start=True, bind="127.0.0.1", key=None, accepted=None, master=None, arguments=(), **options):
-    """An observer that hears beats from other hosts at `observer.udp`; without any key, plain ones. One process may beat
-    as often as it likes."""
+    """An observer that hears beats from other hosts at `observer.udp`; without any key, plain ones. KEY is a key or (key,
+    host), MASTER that or a list of such. One process may beat as often as it likes."""
     arguments = list(arguments)
-    for name, keys in (("key_file", key and [key]), ("accepted_key_file", accepted), ("master_key_file", master and [master])):
+    for name, keys in (("key_file", key and [key]), ("accepted_key_file", accepted), ("master_key_file", master if isinstance(master, list) else master and [master])):
         if keys:
             options[name] = room.write(name.replace("_file", ".keys"), key_lines(*keys))
     if not (key or accepted or master):

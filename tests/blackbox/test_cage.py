@@ -135,8 +135,26 @@ def _(room):
     observer.events.wait("first-beat", pid=child.pid)
     assert time.monotonic() - began < 2
     os.kill(stuck, signal.SIGCONT)
-    # Its namespace is asked for again, until it is known.
-    until(lambda: observer.rows(str(child.pid))[0].get("origin") == "kernel-attested", lambda: observer.rows())
+    # Its namespace and its name are asked for again, until they are known.
+    row = lambda: observer.rows(str(child.pid))[0]
+    until(lambda: row().get("origin") == "kernel-attested" and row()["name"] == "unseen", lambda: observer.rows())
+    assert observer.role("prober") == stuck
+
+
+@case("a prober that stays stuck is killed and replaced, and its successor tells what it did not")
+def _(room):
+    observer = Observer(room)
+    stuck = until(lambda: observer.role("prober"), "a prober")
+    os.kill(stuck, signal.SIGSTOP)
+    child = Worker(observer.socket, env={"BELAY_NAME": "unseen"})
+    observer.events.wait("first-beat", pid=child.pid)
+    if not SANITIZED:
+        observer.events.wait("observer", what="role-ended")
+        until(lambda: observer.role("prober") not in (0, stuck), "another prober")
+        assert "the prober does not answer" in observer.log(), observer.log()
+    else:
+        os.kill(stuck, signal.SIGCONT)
+    until(lambda: observer.rows(str(child.pid))[0]["name"] == "unseen", lambda: observer.rows())
 
 
 @case("doctor says how the roles are caged")

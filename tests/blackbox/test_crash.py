@@ -98,6 +98,44 @@ def _(room):
     assert "SIGSEGV" in how(observer, worker.pid)["crash"]
 
 
+@case("a crash while there was no gate is told with its note by the next")
+def _(room):
+    observer, worker = hooked(room)
+    gate = observer.role("gate")
+    os.kill(gate, signal.SIGSTOP)
+    worker.tell("fault 4096")
+    worker.wait()
+    os.kill(gate, signal.SIGKILL)
+    end = observer.events.wait("end", pid=worker.pid)
+    assert end["while_down"] is True and "SIGSEGV" in end["crash"], end
+
+
+@case("a crash while there was no observer is told with its note by the next")
+def _(room):
+    observer, worker = hooked(room)
+    observer.kill()
+    worker.tell("fault 4096")
+    worker.wait()
+    observer.start()
+    end = observer.events.wait("end", pid=worker.pid)
+    assert end["while_down"] is True and "SIGSEGV" in end["crash"], end
+
+
+@case("a note of who had its pid before is not its own")
+def _(room):
+    observer, worker = hooked(room)
+    note = f"{observer.socket}.crash/{worker.pid}"
+    os.unlink(note)
+    with open(note, "w", encoding="ascii") as file:
+        file.write("belay-crash 1\nsignal 11 SIGSEGV\ncode 1\naddress 0x0\npc 0x55aa\nthread 123\ntime 1700000000.000000042\n")
+    os.chmod(note, 0o600)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    end = how(observer, worker.pid)
+    assert not end.get("crash"), end
+    assert not os.path.exists(note)
+
+
 @case("people read it in a line of its own")
 def _(room):
     observer, worker = hooked(room)

@@ -63,8 +63,11 @@ def _(room):
             ("key_file", room.file("absent"), 1, "absent"),
             ("key_file", link, 1, "link"),
             ("key_file", room.write("open", KEY.hex(), 0o644), 77, "chmod 600"),
-            ("key_file", room.write("short", KEY.hex()[:-1]), 2, "belay key new"),
-            ("master_key_file", room.write("long", KEY.hex() + OTHER.hex()), 2, "belay key new"),
+            ("key_file", room.write("short", KEY.hex()[:-1]), 2, "line 1"),
+            ("key_file", room.write("empty", ""), 2, "belay key new"),
+            ("key_file", room.write("several", key_lines(KEY, OTHER)), 2, "--accepted-key-file"),
+            ("key_file", room.write("reserved", key_lines((KEY, "key7"))), 2, "no host can be called"),
+            ("master_key_file", room.write("long", KEY.hex() + OTHER.hex()), 2, "line 1"),
             ("accepted_key_file", room.write("name", f"# two\n{KEY.hex()} a/b\n"), 2, "line 2"),
             ("accepted_key_file", room.write("none", "# nothing\n"), 2, "none"),
             ("accepted_key_file", room.write("twice", key_lines((KEY, "a"), (OTHER, "b"), (KEY, "c"))), 2, "twice"))):
@@ -207,6 +210,20 @@ def _(room):
     until(lambda: beats(observer, "key0", 11) > before, "a beat")
 
 
+@case("names for which there are no numbers change nothing, and it is said why")
+def _(room):
+    def keys_of(turn):
+        return [(hashlib.sha256(b"%d %d" % (turn, n)).digest(), f"host-{turn}-{n}") for n in range(500)]
+    observer = far(room, accepted=keys_of(0))
+    room.write("accepted_key.keys", key_lines(*keys_of(1)))
+    mark = observer.events.mark()
+    reload(observer)
+    text = observer.events.wait("observer", since=mark, what="keys-kept")["text"]
+    assert "511" in text and "last hour" in text, text
+    Sealer(observer.udp, 11, keys_of(0)[499][0]).beat()
+    wait_beats(observer, "host-0-499", 11, 1)
+
+
 @case("as many keys as there may be reach the gate, with as many rules")
 def _(room):
     keys = [hashlib.sha256(bytes([n & 255, n >> 8])).digest() for n in range(511)]
@@ -244,8 +261,8 @@ def _(room):
     observer = Observer(room, start=False)
     crashes = observer.socket + ".crash"
     os.mkdir(crashes, 0o700)
-    for name in ("99999999", "old"):
-        room.write(os.path.join(crashes, name), "stale")
+    room.write(os.path.join(crashes, "99999999"), "")
+    room.write(os.path.join(crashes, "old"), "stale")
     observer.start()
     status = os.stat(crashes)
     assert stat.S_IMODE(status.st_mode) == 0o700 and status.st_uid == os.geteuid(), status

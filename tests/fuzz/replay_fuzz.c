@@ -39,8 +39,8 @@ static void renumber(uint8_t first, uint8_t count, uint8_t gone)
 
 	for (uint32_t i = 0; i < KEYS; i++)
 		map[i] = (gone >> i) & 1 ? UINT32_MAX : (i + first) % KEYS;
-	belay__replay_renumber(replay, map, count % (KEYS + 1));
-	model_renumber(&model, map, count % (KEYS + 1));
+	belay__replay_renumber(replay, map, count % (KEYS + 1), KEYS);
+	model_renumber(&model, map, count % (KEYS + 1), KEYS);
 }
 
 static void frame(const uint8_t *bytes)
