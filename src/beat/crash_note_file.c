@@ -84,10 +84,12 @@ int belay__crash_note_open(const char *path, struct belay__crash_note *ret_note)
 	return 0;
 }
 
-/* Why there may be no note: no observer is there, or it watches somebody else's processes. */
+/* Why there may be no note: no observer is there, it watches somebody else's processes, or something
+ * else has its name. */
 static bool nobody_asked(int r)
 {
-	return r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -EPERM || r == -EROFS;
+	return r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -EPERM || r == -EROFS ||
+		r == -ELOOP || r == -ENXIO || r == -EISDIR;
 }
 
 static int open_beside(const char *socket, struct belay__crash_note *ret_note)

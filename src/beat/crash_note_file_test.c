@@ -219,6 +219,20 @@ static void by_default_it_lies_where_the_observer_looks(void **state)
 	read_note(path, text);
 	assert_int_equal(strncmp(text, "belay-crash 1\n", 14), 0);
 	assert_int_equal(unlink(path), 0);
+
+	/* Something else has its name: no note, and no error. */
+	(void)snprintf(path, sizeof(path), "%s/%d", directory, (int)getpid());
+	for (unsigned i = 0; i < 3; i++) {
+		struct belay__crash_note note = BELAY__CRASH_NO_NOTE;
+
+		assert_int_equal(i == 0  ? symlink("nowhere", path)
+				: i == 1 ? mkfifo(path, 0600)
+					 : mkdir(path, 0700),
+			0);
+		assert_int_equal(belay__crash_note_open_auto(observer.path, &note), 0);
+		assert_int_equal(note.fd, BELAY__CRASH_NO_NOTE.fd);
+		assert_int_equal(i == 2 ? rmdir(path) : unlink(path), 0);
+	}
 	assert_int_equal(rmdir(directory), 0);
 }
 

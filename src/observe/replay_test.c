@@ -293,19 +293,20 @@ static void a_flood_of_one_key_leaves_every_other_its_places(void **state)
 {
 	static const struct {
 		uint32_t senders, keys, own;
-	} cases[] = { { 16, 2, 4 }, { 16, 3, 2 }, { 17, 4, 2 }, { 7, 4, 0 }, { 8, 4, 1 },
+	} floods[] = { { 16, 2, 4 }, { 16, 3, 2 }, { 17, 4, 2 }, { 7, 4, 0 }, { 8, 4, 1 },
 		{ 1024, 1, 512 }, { 1024, BELAY__KEYS_MAX, 1 }, { 1023, BELAY__KEYS_MAX, 0 } };
 	(void)state;
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct belay__replay *replay = table_for(cases[i].senders);
-		uint32_t others = (cases[i].keys - 1) * cases[i].own;
+	for (size_t i = 0; i < sizeof(floods) / sizeof(*floods); i++) {
+		struct belay__replay *replay = table_for(floods[i].senders);
+		uint32_t others = (floods[i].keys - 1) * floods[i].own;
 
-		belay__replay_renumber(replay, NULL, 0, cases[i].keys);
-		assert_int_equal(flood(replay, 0, 2 * cases[i].senders), cases[i].senders - others);
-		for (uint32_t key = 1; key < cases[i].keys; key++)
-			assert_int_equal(flood(replay, key, cases[i].own + 1), cases[i].own);
-		assert_int_equal(belay__replay_senders(replay), cases[i].senders);
+		belay__replay_renumber(replay, NULL, 0, floods[i].keys);
+		assert_int_equal(flood(replay, 0, 2 * floods[i].senders),
+			floods[i].senders - others);
+		for (uint32_t key = 1; key < floods[i].keys; key++)
+			assert_int_equal(flood(replay, key, floods[i].own + 1), floods[i].own);
+		assert_int_equal(belay__replay_senders(replay), floods[i].senders);
 		assert_int_equal(check(replay, 0, 2, 1, 1, 1), FRESH);
 		(void)belay__replay_free(replay);
 	}
