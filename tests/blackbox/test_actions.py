@@ -319,6 +319,7 @@ def _(room):
         told()
     child = Child(run)
     assert child.hear() == "beat"
+    observer.events.wait("first-beat", pid=child.pid)
     child.say()
     assert child.hear() == "changed"
     observer.events.wait("withheld", pid=child.pid, reason="wrong-uid")
