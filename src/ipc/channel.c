@@ -82,7 +82,8 @@ static int send_alone(int channel, const struct header *header, const void *reco
 	ssize_t sent;
 
 	packet.header = *header;
-	memcpy(packet.record, record, header->size);
+	if (header->size > 0)
+		memcpy(packet.record, record, header->size);
 	do
 		sent = send(channel, &packet, sizeof(*header) + header->size,
 			MSG_NOSIGNAL | MSG_DONTWAIT);

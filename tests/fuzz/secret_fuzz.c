@@ -25,7 +25,8 @@ static void check_refusal(int r, const struct belay_error *error,
 	static const struct belay__secret_line wiped[LINES];
 	static const char *const parts[] = {
 		"not 64 hexadecimal digits and perhaps the name of a host",
-		"not the name of a host", "more than 8 keys", "holds no key; run: belay key new FILE"
+		"not the name of a host", "no host can be called '", "more than 8 keys",
+		"holds no key; run: belay key new FILE"
 	};
 	size_t known = 0;
 

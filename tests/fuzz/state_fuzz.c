@@ -31,7 +31,7 @@ static bool is_name(const char name[BELAY__NAME_SIZE])
 {
 	size_t len = strnlen(name, BELAY__NAME_SIZE);
 
-	return len == 0 || (len <= BELAY__NAME_MAX && belay__name_valid(name, len));
+	return len == 0 || (len <= BELAY__NAME_MAX && belay__full_name_valid(name, len));
 }
 
 static void check(const struct belay__kept *kept, uint32_t count)
