@@ -45,9 +45,12 @@ static void read_nowhere(int number)
 	(void)nowhere[8];
 }
 
+/* The same in every run, so that siginfos can be compared. */
+#define PLACE ((void *)(uintptr_t)0x10000000)
+
 static void write_to_closed_memory(int number)
 {
-	volatile char *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *page = mmap(PLACE, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	(void)number;
 
 	page[0] = 1;
@@ -56,7 +59,7 @@ static void write_to_closed_memory(int number)
 static void read_behind_a_files_end(int number)
 {
 	int fd = (int)syscall(SYS_memfd_create, "empty", 1U /* close-on-exec */);
-	volatile char *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	volatile char *page = mmap(PLACE, 4096, PROT_READ, MAP_SHARED, fd, 0);
 	(void)number;
 
 	(void)page[0];
@@ -116,7 +119,7 @@ static void queue_with_code(int number, int code)
 {
 	siginfo_t info = { .si_signo = number, .si_code = code };
 
-	info.si_addr = &info;
+	info.si_addr = PLACE;
 	(void)syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), number, &info);
 }
 
