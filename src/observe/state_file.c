@@ -142,6 +142,7 @@ static bool believable(const struct belay__slot *slot, const struct belay__recor
 	return slot->pid > 1 && slot->pid <= INT32_MAX && slot->status <= BELAY_CRITICAL &&
 		slot->origin <= BELAY__KERNEL_ATTESTED && record->pid == slot->pid &&
 		is_name(record->name) && is_name(record->own) &&
+		memchr(record->own, '/', sizeof(record->own)) == NULL && /* that is a host's */
 		record->name_source < BELAY__NAME_SOURCES &&
 		record->verdict < BELAY__VERDICT_COUNT && record->marks <= BELAY__MARKS;
 }

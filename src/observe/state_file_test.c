@@ -280,6 +280,25 @@ static void killed_before_the_new_table_is_whole_the_old_one_counts(void **state
 	}
 }
 
+/* What a process calls itself cannot make it one of another host. */
+static void only_the_observer_puts_a_host_before_a_name(void **state)
+{
+	struct belay__state_file file;
+	struct belay__record *record;
+
+	need_memory_file_system(state);
+	start_table(&file, CAPACITY);
+	belay__state_commit(&file);
+	add(300, "web1/300");
+	read_back();
+	assert_true(is_kept(300));
+	record = &table.records[table.slots[belay__table_find(&table, 300)].record];
+	(void)snprintf(record->own, sizeof(record->own), "web1/worker");
+	read_back();
+	assert_false(is_kept(300));
+	belay__state_done(&file);
+}
+
 static void a_table_in_use_is_kept_as_it_changes(void **state)
 {
 	struct belay__state_file file;
@@ -679,6 +698,7 @@ static void a_full_file_system_is_told_at_once_and_costs_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(only_the_observer_puts_a_host_before_a_name),
 		TEST(what_was_kept_is_read_back_whole),
 		TEST(an_empty_or_fresh_file_holds_nobody_and_is_nobodys_fault),
 		TEST(a_file_that_cannot_be_read_holds_nobody),
