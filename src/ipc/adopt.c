@@ -77,7 +77,8 @@ int belay__bind_adopt_consume(int fd, int type, struct belay__bound *ret_bound,
 
 	if (r < 0)
 		return r;
-	r = belay__socket_set_passing(owned, type, &bound.rights_refused);
+	(void)belay__socket_refuse_rights(owned);
+	r = belay__socket_set_passing(owned, type);
 	if (r >= 0)
 		r = belay__fd_nonblock(owned);
 	if (r >= 0 && fcntl(owned, F_SETFD, FD_CLOEXEC) < 0)
@@ -86,8 +87,8 @@ int belay__bind_adopt_consume(int fd, int type, struct belay__bound *ret_bound,
 		return belay__fail(reterr, r, "cannot set up the passed socket %d: %s", fd,
 			strerror(-r));
 
-	/* What was queued before may carry descriptors all the same, and needs room for them. */
-	bound.rights_refused = false;
+	/* What was queued before may carry descriptors all the same, and needs room for them: they
+	 * do not count as refused. */
 	copy_path(owned, bound.path);
 	bound.fd = TAKE_FD(owned);
 	*ret_bound = bound;

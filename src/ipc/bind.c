@@ -37,7 +37,7 @@ static int make_socket(const struct belay__bind *bind, struct belay__bound *boun
 	struct belay_error *reterr)
 {
 	struct belay__queue_limit limit;
-	int saved_errno, r;
+	int saved_errno, r = 0;
 
 	belay__queue_limit_raise(bind->type == SOCK_DGRAM ? bind->dgram_qlen : 0, &limit);
 	bound->fd = socket(AF_UNIX, bind->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -49,7 +49,10 @@ static int make_socket(const struct belay__bind *bind, struct belay__bound *boun
 			bind->path, strerror(saved_errno));
 
 	/* Before it has a name, so that nothing can arrive without credentials. */
-	r = belay__socket_set_passing(bound->fd, bind->type, &bound->rights_refused);
+	if (!bind->takes_rights)
+		bound->rights_refused = belay__socket_refuse_rights(bound->fd);
+	if (!bind->anonymous)
+		r = belay__socket_set_passing(bound->fd, bind->type);
 	if (r < 0)
 		return belay__fail(reterr, r,
 			"cannot make the kernel name the senders to %s (SO_PASSCRED): %s",
@@ -58,22 +61,37 @@ static int make_socket(const struct belay__bind *bind, struct belay__bound *boun
 	return 0;
 }
 
-/* bind(2) with the mode that the file shall have from its first moment. 0 or a negative errno. */
-static int bind_with_mode(int fd, const struct sockaddr_un *address, unsigned mode)
+static const char *who(const struct belay__bind *bind)
 {
-	mode_t before = umask((mode_t)(~mode & 0777));
-	int r = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+	return bind->who == NULL ? "observer" : bind->who;
+}
 
+static int bind_to(int fd, const struct sockaddr_un *address)
+{
+	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+}
+
+/* bind(2) with the mode that the file shall have from its first moment. 0 or a negative errno. */
+static int bind_with_mode(const struct belay__bind *bind, int fd, const struct sockaddr_un *address)
+{
+	mode_t before;
+	int r;
+
+	/* The file gets the socket's own mode, less the umask. */
+	if (bind->has_threads)
+		return fchmod(fd, (mode_t)bind->mode) < 0 ? -errno : bind_to(fd, address);
+	before = umask((mode_t)(~bind->mode & 0777));
+	r = bind_to(fd, address);
 	(void)umask(before);
 	return r;
 }
 
-static int fail_in_use(const char *path, struct belay_error *reterr)
+static int fail_in_use(const struct belay__bind *bind, struct belay_error *reterr)
 {
 	return belay__fail(reterr, -EADDRINUSE,
-		"another observer is already running at %s: use that one, stop it, or choose "
-		"another socket path",
-		path);
+		"another %s is already running at %s: use that one, stop it, or choose another "
+		"socket path",
+		who(bind), bind->path);
 }
 
 /* Finds out whether a process still listens at the address: 0 when it is stale. */
@@ -94,7 +112,7 @@ static int probe(const struct belay__bind *bind, const struct sockaddr_un *addre
 		return 0;
 	case 0:
 	case -EAGAIN: /* its backlog is full, so it has one */
-		return fail_in_use(bind->path, reterr);
+		return fail_in_use(bind, reterr);
 	case -EPROTOTYPE:
 		return belay__fail(reterr, -EADDRINUSE,
 			"a socket of another kind is in use at %s: stop its owner or choose "
@@ -149,9 +167,9 @@ static int remove_stale(const struct belay__bind *bind, const struct belay__plac
 			bind->path);
 	if (unlinkat(place->dir_fd, place->name, 0) < 0 && errno != ENOENT)
 		return belay__fail(reterr, -errno,
-			"cannot remove the socket that a dead observer left at %s: %s; remove it "
-			"as its owner",
-			bind->path, strerror(errno));
+			"cannot remove the socket that a dead %s left at %s: %s; remove it as its "
+			"owner",
+			who(bind), bind->path, strerror(errno));
 	return 0;
 }
 
@@ -162,12 +180,12 @@ static int bind_or_replace(const struct belay__bind *bind, const struct belay__p
 	int r;
 
 	memcpy(address.sun_path, bind->path, strlen(bind->path) + 1);
-	r = bind_with_mode(fd, &address, bind->mode);
+	r = bind_with_mode(bind, fd, &address);
 	if (r == -EADDRINUSE) {
 		r = remove_stale(bind, place, &address, reterr);
 		if (r < 0)
 			return r;
-		r = bind_with_mode(fd, &address, bind->mode);
+		r = bind_with_mode(bind, fd, &address);
 		if (r == -EADDRINUSE)
 			return belay__fail(reterr, -EAGAIN,
 				"%s changed while it was probed: somebody else is starting there; "
@@ -197,8 +215,9 @@ static int confirm(const struct belay__bind *bind, const struct belay__place *pl
 	bound->ino = status.st_ino;
 	if ((status.st_mode & 07777) != bind->mode)
 		return belay__fail(reterr, -EPERM,
-			"%s got mode %04o, not %04o: remove the directory's default ACL",
-			bind->path, (unsigned)status.st_mode & 07777u, bind->mode);
+			"%s got mode %04o, not %04o: remove the directory's default ACL%s",
+			bind->path, (unsigned)status.st_mode & 07777u, bind->mode,
+			bind->has_threads ? ", or widen the umask" : "");
 	return 0;
 }
 
@@ -226,7 +245,7 @@ static int check_request(const struct belay__bind *bind, struct belay_error *ret
 		return belay__fail(reterr, -EINVAL,
 			"cannot bind %s with mode %#o: a mode is at most 0777", bind->path,
 			bind->mode);
-	return check_single_threaded(bind->path, reterr);
+	return bind->has_threads ? 0 : check_single_threaded(bind->path, reterr);
 }
 
 int belay__bind_guarded(const struct belay__bind *bind, struct belay__bound *ret_bound,
@@ -244,7 +263,7 @@ int belay__bind_guarded(const struct belay__bind *bind, struct belay__bound *ret
 
 	memcpy(bound.path, bind->path, strlen(bind->path) + 1);
 	if (bind->lock)
-		r = belay__place_lock(&place, &bound.lock_fd, reterr);
+		r = belay__place_lock(&place, who(bind), &bound.lock_fd, reterr);
 	if (r >= 0)
 		r = make_socket(bind, &bound, reterr);
 	if (r >= 0)

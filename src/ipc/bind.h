@@ -1,10 +1,11 @@
 /* bind.h - bind a Unix socket that nobody can take over, and remove only what is ours
  *
  * The parent directory is checked (no symlink; ours or root's; if others can write, sticky), the
- * mode is set by umask and never by chmod, a lock file beside the socket (`<socket>.lock`, flock
+ * mode is there from the first moment on, a lock file beside the socket (`<socket>.lock`, flock
  * for the observer's lifetime) lets exactly one of two starters through, a socket file without an
  * owner is probed and its identity re-checked before it is removed. The process must be
- * single-threaded while binding, because umask is its whole state.
+ * single-threaded while binding, because umask is its whole state, unless it says that it has
+ * threads.
  */
 #pragma once
 
@@ -23,10 +24,14 @@ struct belay__bind {
 	uint32_t rcvbuf_bytes; /* 0: the kernel's default */
 	bool lock;             /* hold `<path>.lock`, which covers the siblings of the socket too */
 	unsigned dgram_qlen;   /* at least this max_dgram_qlen while it is made; 0: as it is */
+	bool takes_rights;     /* descriptors may come; else SO_PASSRIGHTS=0 where there is one */
+	bool anonymous;        /* no SO_PASSCRED: who connects is asked for with SO_PEERCRED */
+	bool has_threads;      /* leave the umask alone: MODE loses what it takes, which fails */
+	const char *who;       /* what sentences call one that is there already; NULL: "observer" */
 };
 
 struct belay__bound {
-	int fd;      /* bound, non-blocking, close-on-exec, SO_PASSCRED on; owned */
+	int fd;      /* bound, non-blocking, close-on-exec, SO_PASSCRED on as asked; owned */
 	int lock_fd; /* owned; -EBADF without lock */
 	dev_t dev;   /* of the socket file: what belay__unbind() may unlink */
 	ino_t ino;
@@ -38,8 +43,7 @@ struct belay__bound {
 };
 
 /* Binds as above. All but datagram sockets also listen, SOCK_SEQPACKET with SO_PASSPIDFD where the
- * kernel has it. 0
- * and *ret_bound, or a negative errno with a sentence: -EADDRINUSE (another observer, or something
+ * kernel has it; what is accepted inherits these options. 0 and *ret_bound, or a negative errno with a sentence: -EADDRINUSE (another observer, or something
  * that is no socket, is there), -EPERM, -EINVAL, -ELOOP (directory), -EAGAIN (the path changed
  * while it was probed), others from the system. */
 int belay__bind_guarded(const struct belay__bind *bind, struct belay__bound *ret_bound,

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "ipc/frame_stream.h"
 
 static int fill_address(const char *path, struct sockaddr_un *ret_address)
 {
@@ -59,7 +60,7 @@ static int connect_until(int fd, const struct sockaddr_un *address, uint64_t dea
 	return belay__fd_nonblock(fd);
 }
 
-int belay__packet_connect(const char *path, uint64_t deadline_ns)
+static int connect_type(int type, const char *path, uint64_t deadline_ns)
 {
 	int nonblock = deadline_ns == 0 ? SOCK_NONBLOCK : 0;
 	struct sockaddr_un address = { 0 };
@@ -68,7 +69,7 @@ int belay__packet_connect(const char *path, uint64_t deadline_ns)
 
 	if (r < 0)
 		return r;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | nonblock, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | nonblock, 0);
 	if (fd < 0)
 		return -errno;
 
@@ -77,4 +78,17 @@ int belay__packet_connect(const char *path, uint64_t deadline_ns)
 	else
 		r = connect_until(fd, &address, deadline_ns);
 	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int belay__packet_connect(const char *path, uint64_t deadline_ns)
+{
+	return connect_type(SOCK_SEQPACKET, path, deadline_ns);
+}
+
+int belay__stream_connect(const char *path, uint64_t deadline_ns)
+{
+	/* An empty path would be an address without a name, which connect(2) calls refused. */
+	if (path[0] == '\0')
+		return -EINVAL;
+	return connect_type(SOCK_STREAM, path, deadline_ns);
 }

@@ -101,17 +101,15 @@ static int check_lock(int fd, const char *path, struct belay_error *reterr)
 	return 0;
 }
 
-int belay__place_lock(const struct belay__place *place, int *ret_lock_fd, struct belay_error *reterr)
+int belay__place_lock(const struct belay__place *place, const char *who, int *ret_lock_fd,
+	struct belay_error *reterr)
 {
-	char path[BELAY__SOCKET_PATH_SIZE];
+	/* A file, which may have a longer path than a socket. */
+	char path[BELAY__SOCKET_PATH_SIZE + sizeof(".lock")];
 	_cleanup_close_ int fd = -EBADF;
-	int r = belay__socket_sibling(place->path, ".lock", path);
+	int r;
 
-	if (r < 0)
-		return belay__fail(reterr, r,
-			"the path %s is too long: with room for its lock it has at most %d bytes",
-			place->path, BELAY__SOCKET_PATH_MAX);
-
+	(void)snprintf(path, sizeof(path), "%s.lock", place->path);
 	fd = openat(place->dir_fd, path + (place->name - place->path),
 		O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
 	if (fd < 0)
@@ -125,9 +123,9 @@ int belay__place_lock(const struct belay__place *place, int *ret_lock_fd, struct
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
 			return belay__fail(reterr, -EADDRINUSE,
-				"another observer holds %s: use that one, stop it, or choose "
-				"another socket path",
-				path);
+				"another %s holds %s: use that one, stop it, or choose another "
+				"socket path",
+				who, path);
 		return belay__fail(reterr, -errno, "cannot lock %s: %s; choose another directory",
 			path, strerror(errno));
 	}

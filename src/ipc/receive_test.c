@@ -1,9 +1,7 @@
 #include "ipc/receive.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -315,39 +313,12 @@ static void a_full_descriptor_table_cuts_but_does_not_stop(void **state)
 	}
 }
 
-/* One end of a TCP connection with data that the other end never reads, told to linger.
- * *ret_peer keeps it so. */
-static int lingering_socket(int *ret_peer)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET };
-	const struct linger linger = { .l_onoff = 1, .l_linger = 5 };
-	socklen_t len = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	static char bytes[65536];
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_true(listener >= 0 && fd >= 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	*ret_peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(*ret_peer >= 0);
-	(void)close(listener);
-	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-		;
-	assert_int_equal(errno, EAGAIN);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	return fd;
-}
-
 static void a_lingering_stray_does_not_hold_up_the_reader(void **state)
 {
 	const struct fixture *f = *state;
 	const struct belay__datagram *got;
 	uint64_t start_ns, took_ns;
-	int peer, stray = lingering_socket(&peer);
+	int peer, stray = test_lingering_socket(&peer);
 
 	assert_int_equal(test_send(f->ends[0], f->frame, FRAME_LEN, stray, 1), 0);
 	(void)close(stray); /* the one in the message is the last */

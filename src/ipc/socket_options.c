@@ -14,15 +14,19 @@ static int set(int fd, int option, int value)
 	return setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-int belay__socket_set_passing(int fd, int type, bool *ret_rights_refused)
+int belay__socket_set_passing(int fd, int type)
 {
 	int r = set(fd, SO_PASSCRED, 1);
 
 	if (r < 0)
 		return r;
 	(void)set(fd, SO_PASSPIDFD, type == SOCK_SEQPACKET ? 1 : 0);
-	*ret_rights_refused = !belay__ipc_without_passrights && set(fd, SO_PASSRIGHTS, 0) == 0;
 	return 0;
+}
+
+bool belay__socket_refuse_rights(int fd)
+{
+	return !belay__ipc_without_passrights && set(fd, SO_PASSRIGHTS, 0) == 0;
 }
 
 uint32_t belay__socket_set_rcvbuf(int fd, uint32_t bytes)

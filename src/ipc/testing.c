@@ -1,7 +1,9 @@
 #include "ipc/testing.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -113,6 +115,31 @@ int test_send(int fd, const void *bytes, size_t len, int attached, unsigned coun
 			memcpy(CMSG_DATA(header) + i * sizeof(int), &attached, sizeof(int));
 	}
 	return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int test_lingering_socket(int *ret_peer)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	const struct linger linger = { .l_onoff = 1, .l_linger = 5 };
+	socklen_t len = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static char bytes[65536];
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_true(listener >= 0 && fd >= 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	*ret_peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(*ret_peer >= 0);
+	(void)close(listener);
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	return fd;
 }
 
 void test_wait_closed(const struct belay__closer *closer, uint64_t count)

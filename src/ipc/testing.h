@@ -44,6 +44,10 @@ void test_pair(int type, int ret_ends[2]);
 /* Sends BYTES with COUNT copies of FD attached. Returns 0 or a negative errno. */
 int test_send(int fd, const void *bytes, size_t len, int attached, unsigned count);
 
+/* One end of a TCP connection with data that the other end never reads, told to linger for five
+ * seconds when it is closed. *ret_peer keeps it so. */
+int test_lingering_socket(int *ret_peer);
+
 /* Waits until CLOSER has closed COUNT descriptors, at most ten seconds. */
 void test_wait_closed(const struct belay__closer *closer, uint64_t count);
 

@@ -1,0 +1,141 @@
+#include "backend/handoff_stream_check.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+static int get(int fd, int option, void *ret_value, socklen_t size)
+{
+	socklen_t len = size;
+
+	if (getsockopt(fd, SOL_SOCKET, option, ret_value, &len) < 0)
+		return -errno;
+	return len == size ? 0 : -EPROTOTYPE;
+}
+
+static int get_int(int fd, int option)
+{
+	int value = 0;
+	int r = get(fd, option, &value, sizeof(value));
+
+	return r < 0 ? r : value;
+}
+
+int belay__handoff_self_read(int connection, struct belay__handoff_self *ret_self)
+{
+	struct belay__handoff_self self = { .name_len = sizeof(self.name) };
+	int domain = get_int(connection, SO_DOMAIN), type = get_int(connection, SO_TYPE);
+	int r;
+
+	if (domain < 0)
+		return domain;
+	if (domain != AF_UNIX || type != SOCK_STREAM || get_int(connection, SO_ACCEPTCONN) != 0)
+		return -EPROTOTYPE;
+	r = get(connection, SO_COOKIE, &self.cookie, sizeof(self.cookie));
+	if (r < 0)
+		return r;
+	if (getsockname(connection, (struct sockaddr *)&self.name, &self.name_len) < 0)
+		return -errno;
+	*ret_self = self;
+	return 0;
+}
+
+static int refuse(const char *text, const char **ret_text)
+{
+	*ret_text = text;
+	return -EACCES;
+}
+
+/* Whether ADDRESS is the endpoint's. A pair of sockets has no names. */
+static bool leads_to_endpoint(const struct sockaddr_storage *address, socklen_t len,
+	const struct belay__handoff_self *self)
+{
+	return len > offsetof(struct sockaddr_un, sun_path) && len == self->name_len &&
+		memcmp(address, &self->name, len) == 0;
+}
+
+static int check_kind(int fd, bool allow_inet, int *ret_domain, const char **ret_text)
+{
+	int domain = get_int(fd, SO_DOMAIN);
+
+	if (domain < 0)
+		return refuse("handoff descriptor is no socket", ret_text);
+	if (domain != AF_UNIX && !(allow_inet && (domain == AF_INET || domain == AF_INET6)))
+		return refuse("handoff descriptor is of a family that is not taken", ret_text);
+	if (get_int(fd, SO_TYPE) != SOCK_STREAM)
+		return refuse("handoff descriptor is no stream socket", ret_text);
+	if (get_int(fd, SO_ACCEPTCONN) != 0)
+		return refuse("handoff descriptor is a listening socket", ret_text);
+	*ret_domain = domain;
+	return 0;
+}
+
+static int check_place(int fd, const struct belay__handoff_self *self, const char **ret_text)
+{
+	static const char text[] = "handoff descriptor is a connection to the handoff endpoint";
+	struct sockaddr_storage peer = { 0 };
+	socklen_t len = sizeof(peer);
+	uint64_t cookie = 0;
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
+		return refuse("handoff descriptor is not connected", ret_text);
+	if (leads_to_endpoint(&peer, len, self))
+		return refuse(text, ret_text);
+	/* Of a pair, which has no names, only the end that lies here is known again. The other
+	 * one does no more than keep the connection open, which its owner can do anyway. */
+	if (get(fd, SO_COOKIE, &cookie, sizeof(cookie)) < 0 || cookie == self->cookie)
+		return refuse(text, ret_text);
+	return 0;
+}
+
+static int read_client(int fd, int domain, struct ucred *ret_client, const char **ret_text)
+{
+	struct ucred client = { 0 };
+
+	if (domain == AF_UNIX) {
+		if (get(fd, SO_PEERCRED, &client, sizeof(client)) < 0)
+			return refuse("handoff descriptor does not tell whose it is", ret_text);
+	} else {
+		int protocol = get_int(fd, SO_PROTOCOL);
+
+		if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+			return refuse("handoff descriptor is no TCP socket", ret_text);
+	}
+	*ret_client = client;
+	return 0;
+}
+
+/* The seven:
+ *	1 SO_DOMAIN		a socket, of a family that is taken
+ *	2 SO_TYPE		a stream
+ *	3 SO_ACCEPTCONN		no listener
+ *	4 getpeername()		connected, and not to the endpoint
+ *	5 SO_COOKIE		not the very connection that it came over
+ *	6 SO_PEERCRED		whose it is (TCP: SO_PROTOCOL instead)
+ *	7 FIONBIO		O_NONBLOCK alone, whatever other flags there are: they are shared with
+ *				the sender's copy, and with the client's program if it dup()ed
+ */
+int belay__handoff_stream_check(int fd, bool allow_inet, const struct belay__handoff_self *self,
+	struct ucred *ret_client, const char **ret_text)
+{
+	struct ucred client;
+	int domain, on = 1;
+	int r = check_kind(fd, allow_inet, &domain, ret_text);
+
+	if (r == 0)
+		r = check_place(fd, self, ret_text);
+	if (r == 0)
+		r = read_client(fd, domain, &client, ret_text);
+	if (r < 0)
+		return r;
+	if (ioctl(fd, FIONBIO, &on) < 0)
+		return refuse("handoff descriptor cannot be made non-blocking", ret_text);
+	*ret_client = client;
+	return 0;
+}

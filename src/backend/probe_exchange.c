@@ -1,0 +1,412 @@
+#include "backend/probe_exchange.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "backend/probe_frame.h"
+#include "backend/probe_sender.h"
+#include "backend/probe_words.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/missing.h"
+#include "ipc/frame_stream.h"
+#include "wire/bytes.h"
+
+/* A full backlog is tried again after 1, 2, 4, ... ms. */
+#define RETRY_MS_MAX 32
+
+/* It is over. TEXT is static and goes into the report; DETAIL (NULL: TEXT) into the sentence. */
+static void end(struct belay__exchange *exchange, enum belay_probe_error error, int code,
+	const char *text, const char *detail)
+{
+	struct belay_probe_report *report = &exchange->report;
+
+	exchange->state = BELAY__EXCHANGE_OVER;
+	exchange->code = code;
+	report->error = error;
+	report->text = text;
+	report->took_us = (belay__clock_ns(CLOCK_MONOTONIC) - exchange->started_ns) /
+		BELAY__NS_PER_US;
+	exchange->fd = belay__close(exchange->fd);
+	if (code < 0 && error != BELAY_PROBE_VERIFY_PID)
+		(void)belay__probe_sentence(report, exchange->endpoint->path, code,
+			detail != NULL ? detail : text, &exchange->error);
+	if (code < 0)
+		belay_handle_close(&exchange->handle);
+}
+
+/* The system refused something: CODE is its negative errno. */
+static void end_system(struct belay__exchange *exchange, enum belay_probe_error error, int code)
+{
+	end(exchange, error, code, NULL, strerror(-code));
+}
+
+static bool verify(struct belay__exchange *exchange, struct belay_hashes *hashes)
+{
+	struct belay_probe_report *report = &exchange->report;
+	int r = belay_daemon_verify(exchange->expected, hashes, &exchange->handle, &report->verify,
+		&exchange->error);
+
+	if (r == 0) {
+		report->proved |= BELAY_PROOF_PROCESS;
+		return true;
+	}
+	exchange->handle = (struct belay_handle){ .pidfd = -EBADF };
+	(void)belay__wrap(&exchange->error, r, "probe of %s", exchange->endpoint->path);
+	end(exchange, BELAY_PROBE_VERIFY_PID, r, belay_verify_error_name(report->verify), NULL);
+	return false;
+}
+
+static bool write_request(struct belay__exchange *exchange,
+	const struct belay_probe_options *options)
+{
+	struct belay_envelope envelope = {
+		.version = 1,
+		.kind = BELAY_ENVELOPE_REQUEST,
+		.payload_protocol = BELAY_PROTOCOL_PROBE,
+		.payload = { exchange->nonce, BELAY_PROBE_NONCE_LEN },
+		.traceparent = options->traceparent,
+		.tracestate = options->tracestate,
+	};
+	ssize_t n;
+
+	do
+		n = getrandom(exchange->nonce, sizeof(exchange->nonce), GRND_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(exchange->nonce)) {
+		end_system(exchange, BELAY_PROBE_RANDOM, n < 0 ? -errno : -EIO);
+		return false;
+	}
+
+	envelope.request_id = belay__probe_request_id(exchange->nonce);
+	n = -EMSGSIZE;
+	if (options->traceparent.len <= BELAY__PROBE_TRACE_MAX &&
+		options->tracestate.len <= BELAY__PROBE_TRACE_MAX - options->traceparent.len)
+		n = belay_envelope_encode(&envelope, exchange->request, sizeof(exchange->request));
+	if (n < 0) {
+		end(exchange, BELAY_PROBE_ENCODE_FRAME, -EINVAL, NULL, NULL);
+		return false;
+	}
+	exchange->request_len = (size_t)n;
+	return true;
+}
+
+void belay__exchange_start(struct belay__exchange *exchange, const struct belay_endpoint *endpoint,
+	const struct belay_daemon *expected, const struct belay_probe_options *options)
+{
+	static const struct belay_probe_options defaults;
+	unsigned timeout_ms;
+
+	/* Not its two big arrays: a warm probe is short enough for that to be seen. */
+	memset(exchange, 0, offsetof(struct belay__exchange, request));
+	exchange->have = 0;
+	exchange->long_body = NULL;
+	exchange->endpoint = endpoint;
+	exchange->expected = expected;
+	exchange->fd = exchange->sender_pidfd = exchange->handle.pidfd = -EBADF;
+	exchange->started_ns = belay__clock_ns(CLOCK_MONOTONIC);
+
+	if (options == NULL)
+		options = &defaults;
+	if (!belay_endpoint_equal(endpoint, &expected->endpoint)) {
+		end(exchange, BELAY_PROBE_ENDPOINT_MISMATCH, -ESTALE, NULL, expected->endpoint.path);
+		return;
+	}
+	exchange->report.proved = BELAY_PROOF_ENDPOINT;
+	if (!verify(exchange, options->hashes) || !write_request(exchange, options))
+		return;
+
+	/* From here on it depends on the peer. */
+	timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : BELAY_PROBE_TIMEOUT_MS;
+	exchange->deadline_ns = belay__clock_ns(CLOCK_MONOTONIC) + timeout_ms * BELAY__NS_PER_MS;
+}
+
+static void later(struct belay__exchange *exchange)
+{
+	uint64_t ms = UINT64_C(1) << exchange->retries;
+
+	if (ms < RETRY_MS_MAX)
+		exchange->retries++;
+	exchange->wants = 0;
+	exchange->retry_ns = belay__clock_ns(CLOCK_MONOTONIC) + ms * BELAY__NS_PER_MS;
+}
+
+static void backlog_stayed_full(struct belay__exchange *exchange)
+{
+	end(exchange, BELAY_PROBE_CONNECT, -ETIMEDOUT, "the backlog stayed full",
+		"its backlog stayed full: it is busy, not gone");
+}
+
+static int dial(struct belay__exchange *exchange)
+{
+	const char *path = exchange->endpoint->path;
+	int fd = belay__stream_connect(path, 0);
+
+	if (fd == -EAGAIN && exchange->may_wait)
+		fd = belay__stream_connect(path, exchange->deadline_ns);
+	return fd;
+}
+
+/* The kernel is to name the sender of every byte, and nobody hands us descriptors. Only now: before
+ * connect(2), SO_PASSCRED would have it make up an address for this socket. What the peer may have sent
+ * in between carries no credentials and is refused. */
+static int configure(struct belay__exchange *exchange)
+{
+	const int on = 1, off = 0;
+	struct ucred listener;
+	socklen_t len = sizeof(listener);
+
+	if (setsockopt(exchange->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return -errno;
+	(void)setsockopt(exchange->fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	if (getsockopt(exchange->fd, SOL_SOCKET, SO_PEERCRED, &listener, &len) == 0)
+		exchange->report.listener = listener.pid;
+	return 0;
+}
+
+/* True: it went on to another state. */
+static bool step_connecting(struct belay__exchange *exchange)
+{
+	const char *path = exchange->endpoint->path;
+	int r;
+
+	if (path[0] == '\0') {
+		end(exchange, BELAY_PROBE_CONNECT, -EINVAL, "backend endpoint path is empty", NULL);
+		return true;
+	}
+	if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+		end(exchange, BELAY_PROBE_LOCAL_SOCKET_NAME, -ENAMETOOLONG, NULL, NULL);
+		return true;
+	}
+	r = dial(exchange);
+	if (r == -EAGAIN) {
+		later(exchange);
+		return false;
+	}
+	if (r == -ETIMEDOUT) {
+		backlog_stayed_full(exchange);
+		return true;
+	}
+	if (r < 0) {
+		end_system(exchange, BELAY_PROBE_CONNECT, r);
+		return true;
+	}
+	exchange->fd = r;
+	r = configure(exchange);
+	if (r < 0)
+		end_system(exchange, BELAY_PROBE_CONFIGURE_NONBLOCKING, r);
+	else
+		exchange->state = BELAY__EXCHANGE_SENDING;
+	return true;
+}
+
+static bool step_sending(struct belay__exchange *exchange)
+{
+	size_t sent;
+	int r = belay__stream_write(exchange->fd, exchange->request + exchange->sent,
+		exchange->request_len - exchange->sent, 0, &sent);
+
+	exchange->sent += sent;
+	if (r == -EAGAIN || r == -EMSGSIZE) {
+		exchange->wants = POLLOUT;
+		return false;
+	}
+	if (r < 0) {
+		end_system(exchange, BELAY_PROBE_IO, r);
+		return true;
+	}
+	/* The answer takes its time: looking for it at once would be a call in vain. */
+	exchange->state = BELAY__EXCHANGE_RECEIVING;
+	exchange->wants = POLLIN;
+	return false;
+}
+
+static void hung_up(struct belay__exchange *exchange)
+{
+	const char *place = "frame body";
+
+	if (exchange->have < BELAY_FRAME_HEADER)
+		place = exchange->have == 0 ? "framing byte" : "body length header";
+	end(exchange, BELAY_PROBE_IO, -ECONNRESET, place, NULL);
+}
+
+static uint8_t *body_of(struct belay__exchange *exchange)
+{
+	return exchange->long_body != NULL ? exchange->long_body : exchange->room;
+}
+
+/* Judges what came of the header, whole or not. False: it is over. */
+static bool read_header(struct belay__exchange *exchange)
+{
+	char detail[64];
+
+	if (exchange->header[0] != BELAY_FRAMING_VERSION) {
+		(void)snprintf(detail, sizeof(detail), "framing byte %u, expected %u",
+			(unsigned)exchange->header[0], (unsigned)BELAY_FRAMING_VERSION);
+		end(exchange, BELAY_PROBE_UNSUPPORTED_FRAMING_VERSION, -EPROTO, NULL, detail);
+		return false;
+	}
+	if (exchange->have < BELAY_FRAME_HEADER)
+		return true;
+
+	exchange->body_len = belay__get_le32(exchange->header + 1);
+	if (exchange->body_len > BELAY_PROBE_REPLY_MAX) {
+		(void)snprintf(detail, sizeof(detail), "%u bytes, at most %u are read",
+			(unsigned)exchange->body_len, (unsigned)BELAY_PROBE_REPLY_MAX);
+		end(exchange, BELAY_PROBE_FRAME_TOO_LARGE, -EPROTO, NULL, detail);
+		return false;
+	}
+	if (exchange->body_len > sizeof(exchange->room)) {
+		exchange->long_body = malloc(exchange->body_len);
+		if (exchange->long_body == NULL) {
+			end_system(exchange, BELAY_PROBE_IO, -ENOMEM);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Where the next bytes go: the header alone first, so that its length is looked at before any of the
+ * body is taken, and the sender before anything is believed. */
+static struct iovec next_part(struct belay__exchange *exchange)
+{
+	size_t have = exchange->have;
+
+	if (have < BELAY_FRAME_HEADER)
+		return (struct iovec){ exchange->header + have, BELAY_FRAME_HEADER - have };
+	have -= BELAY_FRAME_HEADER;
+	return (struct iovec){ body_of(exchange) + have, exchange->body_len - have };
+}
+
+static bool is_whole(const struct belay__exchange *exchange)
+{
+	return exchange->have >= BELAY_FRAME_HEADER &&
+		exchange->have - BELAY_FRAME_HEADER == exchange->body_len;
+}
+
+static void judge(struct belay__exchange *exchange)
+{
+	struct belay_probe_report *report = &exchange->report;
+	const char *text;
+	enum belay_probe_error error = belay__probe_reply_judge(body_of(exchange),
+		exchange->body_len, exchange->nonce, exchange->expected, &report->proved, &text);
+	const char *who;
+
+	if (error != BELAY_PROBED) {
+		end(exchange, error, error == BELAY_PROBE_IDENTITY_MISMATCH ? -ESTALE : -EPROTO,
+			text, NULL);
+		return;
+	}
+	who = belay__probe_sender_differs(exchange);
+	if (who == NULL)
+		report->proved |= BELAY_PROOF_CREDENTIALS;
+	/* Last: what was asked about its number above was about it only if it has the number still. */
+	if (!belay__probe_still_there(&exchange->handle)) {
+		end(exchange, BELAY_PROBE_ENDED, -ESRCH, NULL, NULL);
+	} else if (who != NULL) {
+		end(exchange, BELAY_PROBE_ANOTHER_ANSWERED, -ESTALE, who, NULL);
+	} else {
+		report->proved |= BELAY_PROOF_STILL;
+		end(exchange, BELAY_PROBED, 0, NULL, NULL);
+	}
+}
+
+static bool step_receiving(struct belay__exchange *exchange)
+{
+	struct iovec part;
+	int n;
+
+	while (!is_whole(exchange)) {
+		part = next_part(exchange);
+		n = belay__probe_receive(exchange, &part);
+		if (n == -EAGAIN) {
+			exchange->wants = POLLIN;
+			return false;
+		}
+		if (n <= 0) {
+			if (n == 0 || n == -ECONNRESET)
+				hung_up(exchange);
+			else
+				end_system(exchange, BELAY_PROBE_IO, n);
+			return true;
+		}
+		exchange->have += (size_t)n;
+		if (exchange->have <= BELAY_FRAME_HEADER && !read_header(exchange))
+			return true;
+	}
+	judge(exchange);
+	return true;
+}
+
+int belay__exchange_step(struct belay__exchange *exchange)
+{
+	bool (*const steps[])(struct belay__exchange *) = {
+		[BELAY__EXCHANGE_CONNECTING] = step_connecting,
+		[BELAY__EXCHANGE_SENDING] = step_sending,
+		[BELAY__EXCHANGE_RECEIVING] = step_receiving,
+	};
+
+	while (exchange->state != BELAY__EXCHANGE_OVER)
+		if (!steps[exchange->state](exchange))
+			return -EAGAIN;
+	return 0;
+}
+
+void belay__exchange_expire(struct belay__exchange *exchange)
+{
+	static const char *const places[] = {
+		[BELAY__EXCHANGE_SENDING] = "the request could not be sent",
+		[BELAY__EXCHANGE_RECEIVING] = "connected, but no answer came",
+	};
+	const char *place;
+
+	if (exchange->state == BELAY__EXCHANGE_OVER)
+		return;
+	if (exchange->state == BELAY__EXCHANGE_CONNECTING) {
+		backlog_stayed_full(exchange);
+		return;
+	}
+	place = exchange->have > 0 ? "only a part of the answer came" : places[exchange->state];
+	end(exchange, BELAY_PROBE_TIMEOUT, -ETIMEDOUT, place, NULL);
+}
+
+void belay__exchange_break(struct belay__exchange *exchange, int code)
+{
+	end_system(exchange, BELAY_PROBE_IO, code);
+}
+
+int belay__exchange_result(struct belay__exchange *exchange, struct belay_handle *ret_handle,
+	struct belay_probe_report *ret_report, struct belay_error *reterr)
+{
+	assert(exchange->state == BELAY__EXCHANGE_OVER);
+
+	if (ret_report != NULL)
+		*ret_report = exchange->report;
+	if (exchange->code < 0) {
+		if (reterr != NULL)
+			*reterr = exchange->error;
+		return exchange->code;
+	}
+	if (ret_handle != NULL) {
+		*ret_handle = exchange->handle;
+		exchange->handle.pidfd = -EBADF;
+	}
+	return 0;
+}
+
+void belay__exchange_done(struct belay__exchange *exchange)
+{
+	exchange->fd = belay__close(exchange->fd);
+	exchange->sender_pidfd = belay__close(exchange->sender_pidfd);
+	belay_handle_close(&exchange->handle);
+	free(exchange->long_body);
+	exchange->long_body = NULL;
+}
