@@ -311,7 +311,8 @@ BELAY_API uint64_t belay_handoff_peer_deadline_ms(const struct belay_handoff_pee
  * client up, or will); 0: not yet; -ENOTCONN: it hung up, or the one hand-over of this connection is over;
  * a negative errno with a sentence: a hand-over was refused, answered as such where it could be, and
  * everything that came with it is closed. After -EACCES (refused: token, replay, service, kind of
- * descriptor) the connection goes on if it is kept; all others end it. */
+ * descriptor) and -EMFILE (the kernel had no room for the descriptor) the connection goes on if it is
+ * kept and the refusal could be told; all others end it, and -ENOTCONN follows. */
 BELAY_API int belay_handoff_peer_next(struct belay_handoff_peer *peer,
 	struct belay_adoption *ret_adoption, struct belay_error *reterr);
 BELAY_API struct belay_handoff_peer *belay_handoff_peer_free(struct belay_handoff_peer *peer);

@@ -295,7 +295,8 @@ static void without_room_for_the_descriptor_the_sender_hears_so(void **state)
 		test_handoff_expect(f, -EMFILE, NULL);
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 		test_handoff_answer(f, 1, "handoff descriptor was lost: backend has no room for it");
-		test_handoff_expect(f, -ENOTCONN, NULL);
+		/* The next one may find room. */
+		test_handoff_expect(f, 0, NULL);
 		test_handoff_counts(f, 0, 1, 0, 1);
 		test_handoff_orphaned(f);
 	}

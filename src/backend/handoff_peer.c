@@ -304,7 +304,10 @@ static int fail(struct belay_handoff_peer *peer, int code, const char *text,
 static int refuse(struct belay_handoff_peer *peer, const struct belay__handoff_offer *offer,
 	int code, const char *text, struct belay_error *reterr)
 {
-	bool goes_on = answer(peer, offer, text) == 0 && code == -EACCES && peer->receiver->keep;
+	/* After a descriptor that was lost for want of room the next one may find some: ending here would
+	 * lose whoever is on the way already. */
+	bool goes_on = answer(peer, offer, text) == 0 && (code == -EACCES || code == -EMFILE) &&
+		peer->receiver->keep;
 
 	abandon(peer);
 	peer->over = !goes_on;

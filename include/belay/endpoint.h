@@ -1,0 +1,82 @@
+/* belay/endpoint.h - a place where a daemon is found, and nobody else is
+ *
+ *	struct belay_endpoint_paths paths;
+ *	struct belay_listener *listener;
+ *
+ *	belay_endpoint_paths_for("build-cache", &paths, NULL);
+ *	belay_endpoint_listen(paths.endpoint.path, 0, &listener, NULL);
+ *	for (;;) {
+ *		poll(&(struct pollfd){ belay_endpoint_fd(listener), POLLIN, 0 }, 1, -1);
+ *		while ((client = belay_endpoint_accept(listener, NULL)) >= 0)
+ *			serve(client);
+ *	}
+ *
+ * A Unix stream socket, mode 0600, in a directory of this user alone. A lock beside it, held for as long
+ * as it listens, lets exactly one process have the path: a socket that a killed process left is replaced,
+ * one that is served never is, and nothing but a socket ever is. Who connects has this process's
+ * effective uid, or is hung up on.
+ */
+#pragma once
+
+#include <belay/error.h>
+#include <belay/identity.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BELAY_ENDPOINT_PATH_SIZE 108 /* sun_path */
+
+/* Flags of belay_endpoint_listen(). */
+#define BELAY_ENDPOINT_TAKES_FDS 1u /* a hand-over endpoint: descriptors may come */
+
+struct belay_listener;
+
+/* Listens at PATH, which is absolute. Its directory is made if it is missing, each level 0700, and must be
+ * this user's, of mode 0700 and no symbolic link. Without BELAY_ENDPOINT_TAKES_FDS the kernel (from 6.16
+ * on) refuses descriptors that clients attach. Threads do not matter; a umask that takes the owner's rights
+ * does. 0 and *ret_listener, or a negative errno with a sentence: -EADDRINUSE (another process has it, or
+ * what is there is no socket), -EPERM, -ELOOP (the directory), -ENAMETOOLONG, -EINVAL, ... */
+BELAY_API int belay_endpoint_listen(const char *path, unsigned flags,
+	struct belay_listener **ret_listener, struct belay_error *reterr);
+
+/* Readable when somebody connects; stays the listener's. */
+BELAY_API int belay_endpoint_fd(const struct belay_listener *listener);
+
+/* The next connection: a descriptor, close-on-exec and non-blocking, which is the caller's. Processes of
+ * other users are closed, with no byte read or written, and skipped. Does not wait: -EAGAIN: nobody is
+ * there. -EMFILE, -ENFILE: there is no descriptor left; whoever came has been hung up on with one that was
+ * kept in reserve, so that the listener is not readable because of him: go on as after any other. -ENOMEM
+ * and others: try again later.
+ *
+ * A hand-over endpoint does not hang up: who does not know whether his client was taken has lost it. He is
+ * accepted with the reserve, and the kernel, which has no room for what he attached, drops that: the
+ * receiver answers so (belay/handoff.h). While the reserve is out, -EMFILE: nobody was accepted, and the
+ * listener stays readable; do not watch it until a connection was closed, then call this again. */
+BELAY_API int belay_endpoint_accept(struct belay_listener *listener, struct belay_error *reterr);
+
+/* Stops listening, unlinks the socket if it is still the one that was made here, and lets the lock go. In a
+ * child that was forked since, only closes what it inherited: the socket is its parent's. NULL allowed;
+ * returns NULL. */
+BELAY_API struct belay_listener *belay_endpoint_close(struct belay_listener *listener);
+
+/* Where the backend of a service is by default. */
+struct belay_endpoint_paths {
+	struct belay_endpoint endpoint;         /* "private:SERVICE", and where it listens */
+	char handoff[BELAY_ENDPOINT_PATH_SIZE]; /* where connections are handed over to it */
+	char sidecar[BELAY_ENDPOINT_SIZE];      /* where its record is: belay_sidecar_write() */
+};
+
+/* The same for everybody of this user who asks about SERVICE ([a-z0-9-], at most 64): below
+ * $XDG_RUNTIME_DIR, or /tmp when that is not set. Makes nothing. 0, or a negative errno with a sentence. */
+BELAY_API int belay_endpoint_paths_for(const char *service, struct belay_endpoint_paths *ret_paths,
+	struct belay_error *reterr);
+
+/* The hand-over endpoint that belongs to a backend's own at PATH, beside it: "NAME.handoff.sock" for
+ * "NAME.sock", or a short name where that has no room. 0, or a negative errno with a sentence. */
+BELAY_API int belay_endpoint_handoff_path(const char *path, char ret_path[BELAY_ENDPOINT_PATH_SIZE],
+	struct belay_error *reterr);
+
+#ifdef __cplusplus
+}
+#endif
