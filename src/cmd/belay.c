@@ -10,6 +10,7 @@ const struct belay__command *const belay__commands[] = {
 	&belay__command_act,
 	&belay__command_alert,
 	&belay__command_audit,
+	&belay__command_backend,
 	&belay__command_beat,
 	&belay__command_completion,
 	&belay__command_config,

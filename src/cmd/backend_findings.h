@@ -1,0 +1,19 @@
+/* backend_findings.h - what came of a probe, for people, for programs, and as an exit code */
+#pragma once
+
+#include <stdbool.h>
+
+#include <belay/probe.h>
+
+/* What is known in the end. All zero but `target`: nothing was tried. */
+struct belay__findings {
+	const char *target;
+	bool claimed; /* the record is the daemon's own word: there was no sidecar */
+	bool has_record;
+	struct belay_daemon record;
+	struct belay_probe_report report;
+	struct belay_error error; /* code 0: all is proved */
+};
+
+/* Prints it on stdout, as lines or as one JSON object, and on stderr what there is to do; returns the exit code. */
+int belay__findings_print(const struct belay__findings *found, bool json);
