@@ -5,13 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "ipc/frame_stream.h"
 
 #define FIRST_SIZE ((size_t)64 << 10)
 /* A body in tiny chunks is refused for what it costs, not only for what it says. */
@@ -21,49 +20,12 @@
 	"GET /metrics HTTP/1.1\r\nHost: localhost\r\nUser-Agent: belay/" BELAY_VERSION             \
 	"\r\nAccept: " accept_ "\r\nConnection: close\r\n\r\n"
 
-/* What is left until DEADLINE_NS; 0: nothing. */
-static uint64_t left_ns(uint64_t deadline_ns)
+static int connect_exporter(const char *socket_path, uint64_t deadline_ns)
 {
-	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	char path[BELAY__SOCKET_PATH_SIZE];
+	int r = belay__socket_sibling(socket_path, BELAY__METRICS_SUFFIX, path);
 
-	return now_ns < deadline_ns ? deadline_ns - now_ns : 0;
-}
-
-/* With a full backlog connect() waits itself, as long as sending may. */
-static int limit_connecting(int fd, uint64_t deadline_ns)
-{
-	uint64_t left_us = left_ns(deadline_ns) / BELAY__NS_PER_US;
-	struct timeval left = {
-		.tv_sec = (time_t)(left_us / 1000000),
-		.tv_usec = (suseconds_t)(left_us % 1000000),
-	};
-
-	/* Zero would mean for ever. */
-	if (left_us == 0)
-		return -ETIMEDOUT;
-	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof(left)) < 0 ? -errno : 0;
-}
-
-static int connect_until(const char *socket_path, uint64_t deadline_ns)
-{
-	_cleanup_close_ int fd = -EBADF;
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int r = belay__socket_sibling(socket_path, BELAY__METRICS_SUFFIX, address.sun_path);
-
-	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	do {
-		r = limit_connecting(fd, deadline_ns);
-		if (r < 0)
-			return r;
-		r = connect(fd, (const struct sockaddr *)&address, sizeof(address));
-	} while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	return TAKE_FD(fd);
+	return r < 0 ? r : belay__stream_connect(path, deadline_ns);
 }
 
 static bool is_forbidden(int code)
@@ -117,7 +79,7 @@ static int open_first(struct belay__scrape *scrape,
 	belay__text_init(&tried, buffer, sizeof(buffer));
 	for (size_t i = 0; i < candidates->count; i++) {
 		const char *path = candidates->path[i];
-		int fd = connect_until(path, deadline_ns);
+		int fd = connect_exporter(path, deadline_ns);
 
 		if (fd >= 0) {
 			(void)belay__socket_sibling(path, BELAY__METRICS_SUFFIX, scrape->path);
@@ -170,14 +132,15 @@ static int wait_readable(int fd, uint64_t deadline_ns)
 	struct pollfd readable = { .fd = fd, .events = POLLIN };
 
 	for (;;) {
-		uint64_t wait_ns = left_ns(deadline_ns);
-		struct timespec wait = belay__timespec(wait_ns);
+		uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+		struct timespec left;
 		int n;
 
 		/* Also for a server that never stops talking. */
-		if (wait_ns == 0)
+		if (now_ns >= deadline_ns)
 			return -ETIMEDOUT;
-		n = ppoll(&readable, 1, &wait, NULL);
+		left = belay__timespec(deadline_ns - now_ns);
+		n = ppoll(&readable, 1, &left, NULL);
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,10 +14,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "export/event_file.h"
-#include "export/generations.h"
 #include "ipc/channel.h"
-#include "observe/parent.h"
+#include "observe/crew_internal.h"
 #include "process/spawn.h"
 
 #define MESSAGES_PER_TURN 16
@@ -27,8 +24,6 @@
 #define RESTART_FIRST_NS (50 * BELAY__NS_PER_MS)
 #define RESTART_MOST_NS  BELAY__NS_PER_S
 #define END_PATIENCE_MS  500
-/* How long a prober must have run to be taken for stuck. */
-#define STUCK_NOT_BEFORE_NS (5 * BELAY__NS_PER_S)
 /* How long a role may take to read a configuration that is more than its channel holds. */
 #define CONFIGURE_PATIENCE_MS 2000
 
@@ -53,7 +48,7 @@ static const struct {
 	[BELAY__ROLE_EXPORTER] = { BELAY__MSG_EXPORTER, BELAY__MSG_GATE },
 };
 
-static int send_to(const struct belay__crew_member *member, uint32_t type, const void *record,
+int belay__crew_send_now(const struct belay__crew_member *member, uint32_t type, const void *record,
 	uint32_t size, int fd)
 {
 	return member->channel >= 0 ? belay__channel_send(member->channel, type, record, size, fd)
@@ -66,14 +61,15 @@ static int send_listener(const struct belay__crew_member *member, uint32_t type,
 	struct belay__msg_nothing nothing = { 0 };
 	int r = fd >= 0 ? belay__fd_nonblock(fd) : 0;
 
-	return r == 0 && fd >= 0 ? send_to(member, type, &nothing, sizeof(nothing), fd) : r;
+	return r == 0 && fd >= 0 ? belay__crew_send_now(member, type, &nothing, sizeof(nothing), fd)
+				 : r;
 }
 
-static int send_fd(const struct belay__crew_member *member, uint32_t type, int fd)
+int belay__crew_send_fd(const struct belay__crew_member *member, uint32_t type, int fd)
 {
 	struct belay__msg_nothing nothing = { 0 };
 
-	return fd >= 0 ? send_to(member, type, &nothing, sizeof(nothing), fd) : 0;
+	return fd >= 0 ? belay__crew_send_now(member, type, &nothing, sizeof(nothing), fd) : 0;
 }
 
 void belay__crew_note(struct belay__parent *parent, const char *what, const char *text)
@@ -82,8 +78,8 @@ void belay__crew_note(struct belay__parent *parent, const char *what, const char
 
 	(void)snprintf(note.what, sizeof(note.what), "%s", what);
 	(void)snprintf(note.text, sizeof(note.text), "%s", text);
-	if (send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_NOTE, &note, sizeof(note), -EBADF) <
-		0)
+	if (belay__crew_send_now(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_NOTE, &note,
+		    sizeof(note), -EBADF) < 0)
 		belay__log(BELAY__LOG_NOTICE, "%s", text);
 }
 
@@ -128,7 +124,7 @@ int belay__crew_send(const struct belay__crew_member *member, uint64_t deadline_
 	struct pollfd channel = { .fd = member->channel, .events = POLLOUT };
 	int r;
 
-	while ((r = send_to(member, type, record, size, -EBADF)) == -EAGAIN) {
+	while ((r = belay__crew_send_now(member, type, record, size, -EBADF)) == -EAGAIN) {
 		uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
 
 		if (now_ns >= deadline_ns)
@@ -215,8 +211,8 @@ static void join_gate(struct belay__parent *parent, enum belay__role role)
 	if (parent->crew[BELAY__ROLE_GATE].channel < 0 || parent->crew[role].channel < 0 ||
 		belay__channel_pair(ends) < 0)
 		return;
-	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], joints[role].to_gate, ends[0]);
-	(void)send_fd(&parent->crew[role], joints[role].to_role, ends[1]);
+	(void)belay__crew_send_fd(&parent->crew[BELAY__ROLE_GATE], joints[role].to_gate, ends[0]);
+	(void)belay__crew_send_fd(&parent->crew[role], joints[role].to_role, ends[1]);
 	belay__close(ends[0]);
 	belay__close(ends[1]);
 }
@@ -226,8 +222,8 @@ void belay__crew_reopen_events(struct belay__parent *parent)
 	_cleanup_close_ int events = belay__open_events(parent);
 	_cleanup_close_ int export = belay__open_export(parent);
 
-	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EVENTS, events);
-	(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EXPORT_FILE, export);
+	(void)belay__crew_send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EVENTS, events);
+	(void)belay__crew_send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EXPORT_FILE, export);
 }
 
 static int send_pauses(const struct belay__crew_member *member)
@@ -236,8 +232,8 @@ static int send_pauses(const struct belay__crew_member *member)
 	int r = 0;
 
 	for (uint32_t i = 0; i < parent->pause_count && r == 0; i++)
-		r = send_to(member, BELAY__MSG_PAUSE, &parent->pauses[i], sizeof(parent->pauses[i]),
-			-EBADF);
+		r = belay__crew_send_now(member, BELAY__MSG_PAUSE, &parent->pauses[i],
+			sizeof(parent->pauses[i]), -EBADF);
 	return r;
 }
 
@@ -257,21 +253,22 @@ static int provision_gate(struct belay__parent *parent)
 	memcpy(beats.path, parent->config.options.socket, sizeof(beats.path));
 	r = belay__fd_nonblock(parent->beats.fd);
 	if (r == 0)
-		r = send_to(gate, BELAY__MSG_BEATS, &beats, sizeof(beats), parent->beats.fd);
+		r = belay__crew_send_now(gate, BELAY__MSG_BEATS, &beats, sizeof(beats),
+			parent->beats.fd);
 	if (r == 0)
 		r = send_listener(gate, BELAY__MSG_HELLO, parent->hello.fd);
 	if (r == 0)
-		r = send_fd(gate, BELAY__MSG_STATE, parent->state_fd);
+		r = belay__crew_send_fd(gate, BELAY__MSG_STATE, parent->state_fd);
 	if (r == 0)
-		r = send_fd(gate, BELAY__MSG_EVENTS, events);
+		r = belay__crew_send_fd(gate, BELAY__MSG_EVENTS, events);
 	if (r == 0)
-		r = send_fd(gate, BELAY__MSG_EXPORT_FILE, export);
+		r = belay__crew_send_fd(gate, BELAY__MSG_EXPORT_FILE, export);
 	if (r == 0)
-		r = send_fd(gate, BELAY__MSG_TOTALS, parent->totals_fd);
+		r = belay__crew_send_fd(gate, BELAY__MSG_TOTALS, parent->totals_fd);
 	if (r == 0)
 		r = send_listener(gate, BELAY__MSG_UDP, parent->udp_fd);
 	if (r == 0)
-		r = send_fd(gate, BELAY__MSG_CRASHES, parent->crashes_fd);
+		r = belay__crew_send_fd(gate, BELAY__MSG_CRASHES, parent->crashes_fd);
 	if (r == 0)
 		r = send_pauses(gate);
 	if (r < 0)
@@ -286,12 +283,12 @@ static int provision_runner(struct belay__parent *parent)
 	const struct belay__crew_member *runner = &parent->crew[BELAY__ROLE_RUNNER];
 	_cleanup_close_ int state = belay__open_state_view(parent);
 	_cleanup_close_ int journal = belay__open_journal(parent);
-	int r = send_fd(runner, BELAY__MSG_STATE, state);
+	int r = belay__crew_send_fd(runner, BELAY__MSG_STATE, state);
 
 	if (r == 0)
-		r = send_fd(runner, BELAY__MSG_JOURNAL, journal);
+		r = belay__crew_send_fd(runner, BELAY__MSG_JOURNAL, journal);
 	if (r == 0)
-		r = send_fd(runner, BELAY__MSG_BRAKES, parent->brakes_fd);
+		r = belay__crew_send_fd(runner, BELAY__MSG_BRAKES, parent->brakes_fd);
 	if (r == 0)
 		r = send_pauses(runner);
 	if (r < 0)
@@ -305,17 +302,17 @@ static int provision_exporter(struct belay__parent *parent)
 	const struct belay__crew_member *exporter = &parent->crew[BELAY__ROLE_EXPORTER];
 	_cleanup_close_ int state = belay__open_state_view(parent);
 	_cleanup_close_ int totals = belay__open_totals_view(parent);
-	int r = send_fd(exporter, BELAY__MSG_STATE, state);
+	int r = belay__crew_send_fd(exporter, BELAY__MSG_STATE, state);
 
 	if (r == 0)
-		r = send_fd(exporter, BELAY__MSG_TOTALS, totals);
+		r = belay__crew_send_fd(exporter, BELAY__MSG_TOTALS, totals);
 	if (r == 0)
 		r = send_listener(exporter, BELAY__MSG_METRICS_UNIX, parent->metrics.fd);
 	if (r == 0)
 		r = send_listener(exporter, BELAY__MSG_METRICS_TCP, parent->metrics_tcp_fd);
 	if (r == 0 && parent->has_token)
-		r = send_to(exporter, BELAY__MSG_TOKEN, &parent->token, sizeof(parent->token),
-			-EBADF);
+		r = belay__crew_send_now(exporter, BELAY__MSG_TOKEN, &parent->token,
+			sizeof(parent->token), -EBADF);
 	if (r < 0)
 		return r;
 	join_gate(parent, BELAY__ROLE_EXPORTER);
@@ -342,141 +339,19 @@ static int provision(struct belay__parent *parent, enum belay__role role)
 
 /* --- what the gate says --- */
 
-static int on_ready(void *data, const void *record, int fd_consume)
-{
-	(void)fd_consume;
-	belay__parent_gate_ready(data, ((const struct belay__msg_ready *)record)->going_on);
-	return 0;
-}
-
-static int on_progress(void *data, const void *record, int fd_consume)
-{
-	(void)record;
-	(void)fd_consume;
-	belay__parent_gate_progress(data);
-	return 0;
-}
-
-/* A gate speaks with everybody: that a file is full, it has to be seen to be. */
-static bool is_full(const char *path, uint64_t least)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size >= least;
-}
-
-static int on_rotate(void *data, const void *record, int fd_consume)
-{
-	struct belay__parent *parent = data;
-	const char *path = parent->config.options.events;
-	struct belay_error error;
-	_cleanup_close_ int fd = -EBADF;
-
-	(void)record;
-	(void)fd_consume;
-	if (!parent->events_wanted || !is_full(path, BELAY__EVENT_FILE_BYTES / 2))
-		return 0;
-	fd = belay__event_file_rotate(path, &error);
-	if (fd < 0)
-		belay__log(BELAY__LOG_WARNING, "%s", error.text);
-	else
-		(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EVENTS, fd);
-	return 0;
-}
-
-/* The generations of the original's file are moved step by step; what is left undone, the gate asks
- * for again a minute later. */
-static int on_rotate_export(void *data, const void *record, int fd_consume)
-{
-	struct belay__parent *parent = data;
-	const struct belay__observe_options *options = &parent->config.options;
-	struct belay_error error;
-	_cleanup_close_ int fd = -EBADF;
-
-	(void)record;
-	(void)fd_consume;
-	if (options->export_file[0] == '\0' || options->export_bytes_max == 0)
-		return 0;
-	/* What was begun is finished. */
-	if (!parent->export_rotation.moving && !parent->export_rotation.opening &&
-		!is_full(options->export_file, options->export_bytes_max / 2))
-		return 0;
-	fd = belay__generations_rotate(options->export_file, &parent->export_rotation, UINT64_MAX,
-		&error);
-	if (fd < 0)
-		belay__log(BELAY__LOG_WARNING, "%s", error.text);
-	fd = belay__append_only_consume(fd);
-	if (fd >= 0)
-		(void)send_fd(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_EXPORT_FILE, fd);
-	return 0;
-}
-
-/* Pauses that ended while no gate was there to say so. */
-static void forget_past_pauses(struct belay__parent *parent)
-{
-	uint64_t now_ns = belay__clock_ns(CLOCK_REALTIME);
-
-	for (uint32_t i = parent->pause_count; i > 0; i--)
-		if (parent->pauses[i - 1].until_realtime_ns <= now_ns)
-			parent->pauses[i - 1] = parent->pauses[--parent->pause_count];
-}
-
-/* The gate was asked for a pause, or for its end; a new gate will be told. */
-static int on_pause(void *data, const void *record, int fd_consume)
-{
-	const struct belay__msg_pause *pause = record;
-	struct belay__parent *parent = data;
-	uint32_t i = 0;
-
-	(void)fd_consume;
-	/* An empty one would mean all. */
-	if (pause->pattern[0] == '\0' || pause->pattern[sizeof(pause->pattern) - 1] != '\0')
-		return -EPROTO;
-	forget_past_pauses(parent);
-	while (i < parent->pause_count &&
-		strncmp(parent->pauses[i].pattern, pause->pattern, sizeof(pause->pattern)) != 0)
-		i++;
-	/* The runner withholds what is under way. */
-	(void)send_to(&parent->crew[BELAY__ROLE_RUNNER], BELAY__MSG_PAUSE, pause, sizeof(*pause),
-		-EBADF);
-	if (pause->until_realtime_ns == 0) {
-		if (i < parent->pause_count)
-			parent->pauses[i] = parent->pauses[--parent->pause_count];
-		return 0;
-	}
-	if (i == BELAY__PAUSES_MAX)
-		return 0; /* the gate keeps no more, either */
-	parent->pauses[i] = *pause;
-	if (i == parent->pause_count)
-		parent->pause_count++;
-	return 0;
-}
-
-/* Its end, noticed by its pidfd, leads to the next. One that has only just begun is given its time: a gate
- * could say so of each. */
-static int on_stuck(void *data, const void *record, int fd_consume)
-{
-	struct belay__parent *parent = data;
-	const struct belay__crew_member *prober = &parent->crew[BELAY__ROLE_PROBER];
-	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC);
-
-	(void)record;
-	(void)fd_consume;
-	if (prober->pidfd < 0 || now_ns - prober->started_ns < STUCK_NOT_BEFORE_NS)
-		return 0;
-	belay__log(BELAY__LOG_WARNING, "the prober does not answer; it is killed and replaced");
-	(void)belay__signal(prober->pidfd, SIGKILL);
-	return 0;
-}
-
 static const struct belay__message_rule gate_rules[] = {
-	{ BELAY__MSG_READY, sizeof(struct belay__msg_ready), BELAY__WITHOUT_FD, on_ready },
-	{ BELAY__MSG_PROGRESS, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_progress },
-	{ BELAY__MSG_ROTATE, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_rotate },
+	{ BELAY__MSG_READY, sizeof(struct belay__msg_ready), BELAY__WITHOUT_FD,
+		belay__crew_on_ready },
+	{ BELAY__MSG_PROGRESS, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD,
+		belay__crew_on_progress },
+	{ BELAY__MSG_ROTATE, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD,
+		belay__crew_on_rotate },
 	{ BELAY__MSG_ROTATE_EXPORT, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD,
-		on_rotate_export },
-	{ BELAY__MSG_PAUSE, sizeof(struct belay__msg_pause), BELAY__WITHOUT_FD, on_pause },
-	{ BELAY__MSG_STUCK, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD, on_stuck },
+		belay__crew_on_rotate_export },
+	{ BELAY__MSG_PAUSE, sizeof(struct belay__msg_pause), BELAY__WITHOUT_FD,
+		belay__crew_on_pause },
+	{ BELAY__MSG_STUCK, sizeof(struct belay__msg_nothing), BELAY__WITHOUT_FD,
+		belay__crew_on_stuck },
 };
 
 static void on_channel(struct belay__io *io, uint32_t events)
@@ -651,8 +526,8 @@ void belay__crew_stop(struct belay__parent *parent)
 {
 	struct belay__msg_nothing nothing = { 0 };
 
-	if (send_to(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_STOP, &nothing, sizeof(nothing),
-		    -EBADF) < 0)
+	if (belay__crew_send_now(&parent->crew[BELAY__ROLE_GATE], BELAY__MSG_STOP, &nothing,
+		    sizeof(nothing), -EBADF) < 0)
 		belay__parent_ended(parent);
 }
 
