@@ -109,7 +109,7 @@ static void every_exit_code_is_in_its_page(void **state)
 
 	read_page("belay-exit-codes.7");
 	for (size_t i = 0; i < BELAY__COUNT_OF(exits); i++) {
-		(void)snprintf(wanted, sizeof(wanted), "\n.It %d ", (int)exits[i]);
+		(void)snprintf(wanted, sizeof(wanted), "\n.It %d\n", (int)exits[i]);
 		if (strstr(page, wanted) == NULL)
 			fail_msg("belay-exit-codes.7 does not list %d", (int)exits[i]);
 	}
