@@ -23,6 +23,7 @@
 #include "lines.h"
 
 #define PEERS_MAX 32
+#define DOOR_MS   100 /* how long it stays shut when nobody knows why nobody can come in */
 
 enum kind {
 	ENDPOINT,         /* its listener */
@@ -49,6 +50,7 @@ struct backend {
 	struct belay_handoff_receiver *receiver;
 	struct watched *handoff_door;     /* its listener, as watched */
 	bool door_shut;                   /* there is no place or descriptor for one more peer */
+	uint64_t door_due_ms;             /* when that is looked at again, at the latest */
 	struct watched *peers[PEERS_MAX]; /* those that have deadlines */
 	uint8_t reply[BELAY_PROBE_ANSWER_MAX];
 	unsigned long adopted, served;
@@ -99,15 +101,20 @@ static void watch_for(const struct backend *backend, struct watched *watched, ui
 	(void)epoll_ctl(backend->epoll_fd, EPOLL_CTL_MOD, watched->fd, &event);
 }
 
+static void open_door(struct backend *backend)
+{
+	if (!backend->door_shut)
+		return;
+	watch_for(backend, backend->handoff_door, EPOLLIN);
+	backend->door_shut = false;
+}
+
 /* Leaves epoll first: while somebody else has a copy of the connection, closing ours would not end the
  * watching, and its events would go on with a pointer to nothing. */
 static void let_go(struct backend *backend, struct watched *watched)
 {
 	(void)epoll_ctl(backend->epoll_fd, EPOLL_CTL_DEL, watched->fd, NULL);
-	if (backend->door_shut) {
-		watch_for(backend, backend->handoff_door, EPOLLIN);
-		backend->door_shut = false;
-	}
+	open_door(backend);
 	if (watched->kind == PEER) {
 		for (int i = 0; i < PEERS_MAX; i++) {
 			if (backend->peers[i] == watched)
@@ -231,10 +238,9 @@ static int accept_peer(struct backend *backend, int i)
 
 	if (fd < 0)
 		return fd;
-	if (belay_handoff_peer_new(backend->receiver, fd, &peer, NULL) < 0) {
-		(void)close(fd);
+	/* On failure it is gone. */
+	if (belay_handoff_peer_new(backend->receiver, fd, &peer, NULL) < 0)
 		return 0;
-	}
 	backend->peers[i] = watch(backend, PEER, fd);
 	if (backend->peers[i] == NULL)
 		(void)belay_handoff_peer_free(peer);
@@ -257,8 +263,10 @@ static void accept_peers(struct backend *backend)
 	}
 	if (r == -EAGAIN)
 		return;
+	/* Whoever goes makes room; but there may be nobody to go, and the reason elsewhere. */
 	watch_for(backend, backend->handoff_door, 0);
 	backend->door_shut = true;
+	backend->door_due_ms = now_ms() + DOOR_MS;
 }
 
 static void handle(struct backend *backend, struct watched *watched)
@@ -287,6 +295,10 @@ static int turn_peers(struct backend *backend)
 {
 	uint64_t now = now_ms(), wait = UINT64_MAX;
 
+	if (backend->door_shut && now >= backend->door_due_ms)
+		open_door(backend);
+	if (backend->door_shut)
+		wait = backend->door_due_ms - now;
 	for (int i = 0; i < PEERS_MAX; i++) {
 		uint64_t due;
 

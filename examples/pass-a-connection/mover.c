@@ -18,7 +18,11 @@
 #define SENDERS_MAX 32
 #define RETRY_MS    500 /* until a backend that was not there is looked for again */
 
-enum { PROBER = SENDERS_MAX, CHANNEL }; /* what epoll tells besides the number of a sender */
+enum {
+	PROBER = SENDERS_MAX,
+	CHANNEL,
+	BACKEND
+}; /* what epoll tells besides the number of a sender */
 
 struct mover {
 	int epoll_fd;
@@ -28,8 +32,12 @@ struct mover {
 	char handoff[BELAY_ENDPOINT_PATH_SIZE];
 	uint64_t retry_ms;
 	struct belay_prober *prober;
+	struct belay_handle backend; /* the process that was proved */
 	struct belay_handoff_channel *channel;
-	struct belay_handoff_sender *senders[SENDERS_MAX];
+	struct {
+		struct belay_handoff_sender *sender; /* NULL: free */
+		int fd;                              /* the connection that it goes over */
+	} fresh_ones[SENDERS_MAX];
 };
 
 static uint64_t now_ms(void)
@@ -66,6 +74,10 @@ static void give_up(struct mover *mover, const char *why)
 	if (mover->channel != NULL)
 		unwatch(mover, belay_handoff_channel_fd(mover->channel));
 	mover->channel = belay_handoff_channel_free(mover->channel);
+	if (mover->proved) {
+		unwatch(mover, mover->backend.pidfd);
+		belay_handle_close(&mover->backend);
+	}
 	mover->proved = false;
 	mover->retry_ms = now_ms() + RETRY_MS;
 }
@@ -130,18 +142,34 @@ int mover_wait_ms(const struct mover *mover)
 	return due - now > 60000 ? 60000 : (int)(due - now) + 1;
 }
 
-static int open_channel(struct mover *mover)
+/* A connection to the hand-over endpoint: of the process that was proved, and of no other that listens there
+ * by now. Each connection is looked at anew; the probe went over another one. */
+static int dial(const struct mover *mover)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int r = -errno;
+	int r;
 
 	if (fd < 0)
-		return r;
+		return -errno;
 	memcpy(address.sun_path, mover->handoff, sizeof(mover->handoff));
 	r = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 	if (r >= 0)
-		r = belay_handoff_channel_new(fd, &mover->channel);
+		r = belay_handoff_proved(fd, &mover->backend);
+	if (r >= 0)
+		return fd;
+	(void)close(fd);
+	return r;
+}
+
+static int open_channel(struct mover *mover)
+{
+	int fd = dial(mover);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = belay_handoff_channel_new(fd, &mover->channel);
 	if (r < 0) {
 		(void)close(fd);
 		return r;
@@ -152,11 +180,15 @@ static int open_channel(struct mover *mover)
 static void hear_prober(struct mover *mover)
 {
 	struct belay_error error = { 0 };
-	int r = belay_probe_next(mover->prober, NULL, NULL, &error);
+	int r = belay_probe_next(mover->prober, &mover->backend, NULL, &error);
 
 	if (r == -EAGAIN)
 		return;
 	drop_prober(mover);
+	mover->proved = r >= 0;
+	/* Should that fail, the next dial tells. */
+	if (r >= 0)
+		(void)watch(mover, mover->backend.pidfd, BACKEND);
 	if (r >= 0 && !mover->fresh) {
 		r = open_channel(mover);
 		(void)snprintf(error.text, sizeof(error.text), "%s: %s", mover->handoff,
@@ -164,30 +196,47 @@ static void hear_prober(struct mover *mover)
 	}
 	if (r < 0)
 		give_up(mover, error.text);
-	else
-		mover->proved = true;
 }
 
-static int pass_fresh(struct mover *mover, const struct belay_handoff_request *request)
+static int pass_fresh(struct mover *mover, struct belay_handoff_request *request)
 {
 	uint32_t i = 0;
 	int r;
 
-	while (i < SENDERS_MAX && mover->senders[i] != NULL)
+	while (i < SENDERS_MAX && mover->fresh_ones[i].sender != NULL)
 		i++;
 	if (i == SENDERS_MAX)
 		return -EBUSY;
-	r = belay_handoff_async(request, &mover->senders[i], NULL);
+	request->channel = dial(mover);
+	/* A full backlog is no reason to look for another one. */
+	if (request->channel < 0 && request->channel != -EAGAIN)
+		give_up(mover, strerror(-request->channel));
+	if (request->channel < 0)
+		return request->channel;
+	r = belay_handoff_async(request, &mover->fresh_ones[i].sender, NULL);
+	if (r < 0) {
+		(void)close(request->channel);
+		return r;
+	}
+	mover->fresh_ones[i].fd = request->channel;
 	/* What cannot be watched now is looked at as often as anything happens. */
-	if (r >= 0)
-		(void)watch(mover, belay_handoff_fd(mover->senders[i]), i);
+	(void)watch(mover, belay_handoff_fd(mover->fresh_ones[i].sender), i);
+	return 0;
+}
+
+static int pass_kept(struct mover *mover, const struct belay_handoff_request *request)
+{
+	int r = belay_handoff_channel_pass(mover->channel, request, now_ms());
+
+	/* It answers none of those that it has: none is left for mover_next() to tell of. */
+	if (r == -ETIMEDOUT)
+		give_up(mover, strerror(-r));
 	return r;
 }
 
 int mover_pass(struct mover *mover, int fd, uint64_t id)
 {
 	struct belay_handoff_request request = { .fd = fd,
-		.path = mover->handoff,
 		.channel = -1,
 		.service = mover->service,
 		.correlation_id = id };
@@ -197,19 +246,20 @@ int mover_pass(struct mover *mover, int fd, uint64_t id)
 		return -ENOTCONN;
 	if (getrandom(&request.token, sizeof(request.token), 0) != sizeof(request.token))
 		return -EAGAIN;
-	return mover->fresh ? pass_fresh(mover, &request)
-			    : belay_handoff_channel_pass(mover->channel, &request, now_ms());
+	return mover->fresh ? pass_fresh(mover, &request) : pass_kept(mover, &request);
 }
 
 /* The first of the fresh ones that is over. */
 static int next_fresh(struct mover *mover, struct belay_handoff_result *ret_result)
 {
 	for (int i = 0; i < SENDERS_MAX; i++) {
-		if (mover->senders[i] == NULL ||
-			belay_handoff_next(mover->senders[i], ret_result, NULL) == -EAGAIN)
+		struct belay_handoff_sender *sender = mover->fresh_ones[i].sender;
+
+		if (sender == NULL || belay_handoff_next(sender, ret_result, NULL) == -EAGAIN)
 			continue;
-		unwatch(mover, belay_handoff_fd(mover->senders[i]));
-		mover->senders[i] = belay_handoff_free(mover->senders[i]);
+		unwatch(mover, belay_handoff_fd(sender));
+		mover->fresh_ones[i].sender = belay_handoff_free(sender);
+		(void)close(mover->fresh_ones[i].fd);
 		/* Whoever listens there next has to be proved first. */
 		if (ret_result->error != BELAY_HANDED_OVER && !ret_result->rejected)
 			give_up(mover, belay_handoff_error_name(ret_result->error));
@@ -218,10 +268,21 @@ static int next_fresh(struct mover *mover, struct belay_handoff_result *ret_resu
 	return 0;
 }
 
+/* What was proved is over. Those that are on their way have their results first. */
+static void backend_ended(struct mover *mover)
+{
+	if (mover->channel != NULL)
+		belay_handoff_channel_close(mover->channel);
+	else
+		give_up(mover, "it ended");
+}
+
 int mover_next(struct mover *mover, struct belay_handoff_result *ret_result)
 {
 	int r;
 
+	if (mover->proved && belay_handle_alive(&mover->backend) == 0)
+		backend_ended(mover);
 	if (mover->prober != NULL)
 		hear_prober(mover);
 	if (mover->fresh)

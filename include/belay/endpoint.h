@@ -44,7 +44,7 @@ BELAY_API int belay_endpoint_listen(const char *path, unsigned flags,
 BELAY_API int belay_endpoint_fd(const struct belay_listener *listener);
 
 /* The next connection: a descriptor, close-on-exec and non-blocking, which is the caller's. Processes of
- * other users are closed, with no byte read or written, and skipped. Does not wait: -EAGAIN: nobody is
+ * other users are hung up on, with no byte read or written, and skipped. Does not wait: -EAGAIN: nobody is
  * there. -EMFILE, -ENFILE: there is no descriptor left; whoever came has been hung up on with one that was
  * kept in reserve, so that the listener is not readable because of him: go on as after any other. -ENOMEM
  * and others: try again later.
@@ -55,9 +55,14 @@ BELAY_API int belay_endpoint_fd(const struct belay_listener *listener);
  * listener stays readable; do not watch it until a connection was closed, then call this again. */
 BELAY_API int belay_endpoint_accept(struct belay_listener *listener, struct belay_error *reterr);
 
-/* Stops listening, unlinks the socket if it is still the one that was made here, and lets the lock go. In a
- * child that was forked since, only closes what it inherited: the socket is its parent's. NULL allowed;
- * returns NULL. */
+/* Stops listening, also in processes that share the socket, hangs up on whoever was not accepted yet, unlinks
+ * the socket if it is still the one that was made here, and lets the lock go. In a child that was forked since,
+ * only closes what it inherited: the socket is its parent's. NULL allowed; returns NULL.
+ *
+ * Neither this nor belay_endpoint_accept() waits for what it hangs up on: whoever passed descriptors over a
+ * connection that nobody reads decides how long closing them takes, so that is left to a thread, started when
+ * first needed, that takes no signal and may outlive the listener. If no thread can be had by the end, such
+ * connections stay open until the process ends. */
 BELAY_API struct belay_listener *belay_endpoint_close(struct belay_listener *listener);
 
 /* Where the backend of a service is by default. */

@@ -114,13 +114,23 @@ BELAY_API bool belay_handoff_must_relinquish(enum belay_handoff_stage stage, siz
 
 /* --- sending --- */
 
+/* Whether the connection CHANNEL, which the caller has just made, leads to the process of HANDLE, which
+ * belay_probe() proved, or to a descendant of it, and that process still lives. A probe proves who answered on
+ * the probe's own connection, not who listens where the next one goes: so before a client is passed, and each
+ * time again when the connection is a new one, dial, ask this, and pass the client over that connection
+ * (`channel`, not `path`). Who called listen() is whom the kernel names: an endpoint that somebody else had
+ * made for the backend is not proved by this. 0; -ESTALE: another process, or it ended; close CHANNEL, and
+ * prove the backend anew; another negative errno: it cannot be told. */
+struct belay_handle;
+BELAY_API int belay_handoff_proved(int channel, const struct belay_handle *handle);
+
 /* One sendmsg(2): the 16 bytes with FD attached, over CHANNEL, a connected Unix stream; never blocks,
  * closes nothing, raises no SIGPIPE. 0, or a negative errno with *ret_error (and in *ret_sent how many
  * bytes went; NULL allowed). */
 BELAY_API int belay_handoff_send(int channel, int fd, const struct belay_handoff_token *token,
 	size_t *ret_sent, enum belay_handoff_error *ret_error);
 /* The same over a fresh connection to PATH, which is the caller's from then on (close-on-exec,
- * non-blocking). */
+ * non-blocking, SO_PASSRIGHTS=0 where there is one: acks carry no descriptors). */
 BELAY_API int belay_handoff_send_to(const char *path, int fd,
 	const struct belay_handoff_token *token, int *ret_channel,
 	enum belay_handoff_error *ret_error);
@@ -131,7 +141,7 @@ struct belay_handoff_request {
 	const char *path; /* the backend's hand-over endpoint; or NULL: */
 	int channel;      /* a connection to it on which nothing else is said */
 	struct belay_handoff_token token;
-	const char *service;
+	const char *service; /* [a-z0-9-], or nothing is sent: -EINVAL */
 	uint64_t correlation_id;
 	unsigned timeout_ms; /* for all of it; 0: BELAY_HANDOFF_ACK_TIMEOUT_MS */
 };
@@ -149,28 +159,44 @@ BELAY_API int belay_handoff_async(const struct belay_handoff_request *request,
 BELAY_API int belay_handoff_fd(const struct belay_handoff_sender *sender);
 BELAY_API int belay_handoff_next(struct belay_handoff_sender *sender,
 	struct belay_handoff_result *ret_result, struct belay_error *reterr);
+/* Ends it now, wherever it is, and says whose the client is: 0: the ack was there; else a negative errno,
+ * -ECANCELED when nothing else was known, with *ret_result by its stage: before the transfer the client is the
+ * caller's, from then on it is relinquished. Over, it returns what _next() did. */
+BELAY_API int belay_handoff_cancel(struct belay_handoff_sender *sender,
+	struct belay_handoff_result *ret_result, struct belay_error *reterr);
+/* Frees it, in the middle, too; NULL allowed, returns NULL. Then nobody knows any more whose the client is:
+ * unless _next() or _cancel() gave a result before, relinquish it: close it, and never touch it again. */
 BELAY_API struct belay_handoff_sender *belay_handoff_free(struct belay_handoff_sender *sender);
 
 /* A connection that is kept for many hand-overs, to a backend that was made to take them (Belay's
  * receivers with `keep`; broker v1's take one a connection). Each is one system call: token and offer go
  * out in one message. Acks come in any order. */
 struct belay_handoff_channel;
-/* FD, connected, is the channel's from then on. */
+/* FD, a connected Unix stream, is the channel's on success, and made non-blocking; on failure it stays the
+ * caller's. 0, -ENOMEM; -EPROTOTYPE, -ENOTSOCK, -ENOTCONN, -EBADF: it is no such thing. */
 BELAY_API int belay_handoff_channel_new(int fd_take, struct belay_handoff_channel **ret_channel);
 BELAY_API int belay_handoff_channel_fd(const struct belay_handoff_channel *channel);
-/* 0: on its way. -EBUSY: BELAY_HANDOFF_UNACKED_MAX are; -EAGAIN: the queue is full; -ETOOMANYREFS: too
- * many descriptors are in flight; -EINVAL, -EBADF, -EPERM ...: `service` or `fd` is one that cannot be
- * passed; -EPIPE, -ECONNRESET, -EPROTO ...: the channel is broken. Then nothing went out, and the client
- * is the caller's. `path`, `channel` of REQUEST do not count. */
+/* 0: on its way. Else nothing went out, and the client is the caller's: -EBUSY: BELAY_HANDOFF_UNACKED_MAX are
+ * on their way, wait until some are over; -EAGAIN: the queue is full; -ETOOMANYREFS: too many descriptors
+ * are in flight; -EINVAL, -EBADF, -EPERM ...: `service` or `fd` is one that cannot be passed. The channel is
+ * broken, and another one has to be made, after -EPIPE, -ECONNRESET, -ENOTCONN, -ECONNREFUSED, -EPROTO,
+ * -EBADMSG, -EMSGSIZE, -EPROTONOSUPPORT; -ETIMEDOUT: all of BELAY_HANDOFF_UNACKED_MAX are overdue, the backend
+ * is as good as dead; -ECANCELED: it was closed. `path`, `channel` of REQUEST do not count. */
 BELAY_API int belay_handoff_channel_pass(struct belay_handoff_channel *channel,
 	const struct belay_handoff_request *request, uint64_t now_ms);
-/* The next hand-over that is over: 1 and *ret_result; 0: none yet; negative: the channel broke, and all
- * that were on their way come out first, one by one, each with its result. */
+/* The next hand-over that is over: 1 and *ret_result; 0: none yet; negative, as above: the channel broke,
+ * and all that were on their way come out first, one by one, each with its result. Call it until it is
+ * not 1. */
 BELAY_API int belay_handoff_channel_next(struct belay_handoff_channel *channel, uint64_t now_ms,
 	struct belay_handoff_result *ret_result);
 /* When to call _next() although nothing came: the first of them is overdue then, or has to be sent on;
- * CLOCK_MONOTONIC in ms; UINT64_MAX: none is on its way. */
+ * CLOCK_MONOTONIC in ms; 0: at once, it broke; UINT64_MAX: nothing is awaited. */
 BELAY_API uint64_t belay_handoff_channel_deadline_ms(const struct belay_handoff_channel *channel);
+/* Passes no more: _next() then gives out each that is on its way, by what is known of it, and -ECANCELED
+ * after the last. Call that until it is negative, then free the channel. */
+BELAY_API void belay_handoff_channel_close(struct belay_handoff_channel *channel);
+/* Frees it; NULL allowed, returns NULL. All that were passed and had no result from _next() are to be
+ * relinquished: the backend may have them, and nobody will say any more. */
 BELAY_API struct belay_handoff_channel *belay_handoff_channel_free(
 	struct belay_handoff_channel *channel);
 
@@ -190,7 +216,8 @@ BELAY_API int belay_handoff_ready_wait(int fd, const struct belay_handoff_token 
 
 /* Tokens that are out: each good once, for a while. */
 struct belay_handoff_tokens;
-/* MAX of them (0: 1), for TTL_MS each (0: 1). Broker v1 has 1024 and 30 s. */
+/* MAX of them (0: 1; at most 1048576), for TTL_MS each (0: 1). Broker v1 has 1024 and 30 s. 0, -EINVAL,
+ * -ENOMEM. */
 BELAY_API int belay_handoff_tokens_new(unsigned max, unsigned ttl_ms,
 	struct belay_handoff_tokens **ret_tokens);
 BELAY_API struct belay_handoff_tokens *belay_handoff_tokens_free(
@@ -212,6 +239,9 @@ BELAY_API bool belay_handoff_tokens_revoke(struct belay_handoff_tokens *tokens,
 /* Drops what is expired: from issue + TTL on. How many. */
 BELAY_API unsigned belay_handoff_tokens_prune(struct belay_handoff_tokens *tokens, uint64_t now_ms);
 
+/* How much acks and limiters may be told to hold; more is -EINVAL. */
+#define BELAY_HANDOFF_BOOK_MAX 65536
+
 /* Acks that are awaited. KEY is the backend's, copied; here and below its first 255 bytes count. */
 #define BELAY_HANDOFF_KEY_SIZE 256
 struct belay_handoff_acks;
@@ -224,7 +254,7 @@ BELAY_API int belay_handoff_acks_expect(struct belay_handoff_acks *acks,
 	const struct belay_handoff_token *token, const char *key, uint64_t now_ms,
 	unsigned timeout_ms);
 /* It came: 0 and how long it took; -ENOENT "TokenNotPending", for the second one, too; -ETIME
- * "AckDeadlineExceeded". The token is revoked in each case. */
+ * "AckDeadlineExceeded". The token is revoked, but not by an ack that nobody awaits. */
 BELAY_API int belay_handoff_acks_arrived(struct belay_handoff_acks *acks,
 	const struct belay_handoff_token *token, uint64_t now_ms, uint64_t *ret_waited_ms);
 /* It will not come: true if it was expected. */
@@ -263,8 +293,17 @@ struct belay_handoff_receiver_options {
 	const char *service; /* offers for another are refused; NULL: any is taken. Copied */
 	bool keep;           /* many hand-overs on a connection, not one */
 	bool allow_inet;     /* TCP sockets may be handed over, too */
+	/* Clients may pass descriptors to us: SO_PASSRIGHTS stays as it is. Else it is switched off (Linux 6.16)
+	 * once a client is adopted, because closing, and so reading, what is passed can take as long as the
+	 * client likes. What he passed before is there all the same: see belay_endpoint_receive(). */
+	bool clients_pass_fds;
 	uid_t uid;           /* who may send; 0: whoever has this process's effective uid */
-	unsigned timeout_ms; /* from the first byte to the whole offer; 0: BELAY_HANDOFF_ACK_TIMEOUT_MS */
+	/* For the whole offer, from its first byte; without `keep` from belay_handoff_peer_new() on, and from
+	 * the call of belay_handoff_receive(). 0: BELAY_HANDOFF_ACK_TIMEOUT_MS. */
+	unsigned timeout_ms;
+	/* With `keep`: how long nothing may begin on a connection, from belay_handoff_peer_new() and from each
+	 * hand-over on; 0: for ever. What came until then is still taken. */
+	unsigned idle_ms;
 	unsigned replay_count; /* tokens remembered against replay; 0: 1024 */
 	/* Which tokens may come (borrowed); NULL: any, once: then the token only correlates, and the
 	 * directory and the sender's uid are the proof, as with broker v1. */
@@ -274,11 +313,18 @@ struct belay_handoff_receiver_options {
 
 /* A client that is ours now. */
 struct belay_adoption {
-	int fd; /* the caller's; close-on-exec, non-blocking, SO_PASSRIGHTS as the client left it */
+	/* The caller's; close-on-exec, non-blocking, SO_OOBINLINE if it is a Unix stream, and SO_PASSRIGHTS=0
+	 * unless `clients_pass_fds`; other options are as the sender left them, whose end of the client's
+	 * connection it was. Read it by belay_endpoint_receive() and end it by belay_endpoint_hang_up()
+	 * (belay/endpoint.h): recv(2) and close(2) wait as long as a client likes who passed a descriptor before
+	 * it was adopted. */
+	int fd;
 	struct belay_handoff_token token;
 	uint64_t correlation_id;
 	char service[BELAY_HANDOFF_SERVICE_MAX + 1];
-	pid_t client_pid; /* SO_PEERCRED of `fd`: the client's own, of when it connected; 0 for TCP */
+	/* SO_PEERCRED of `fd`: the client's own, of when it connected. Of TCP nobody knows: 0, (uid_t)-1 and
+	 * (gid_t)-1, which are nobody's. */
+	pid_t client_pid;
 	uid_t client_uid;
 	gid_t client_gid;
 };
@@ -289,6 +335,12 @@ struct belay_handoff_counts {
 	uint64_t truncated; /* messages whose descriptors the kernel dropped */
 };
 
+/* What the connections to an endpoint share; opens nothing. What came and is not adopted is closed by a thread,
+ * started when first needed, that takes no signal: closing it can take as long as its sender likes. While no
+ * thread can be had (RLIMIT_NPROC) Unix streams in which nothing waits are closed at once and the rest at a
+ * later refusal. A receiver and its peers belong to one thread at a time; a child that was forked since may go
+ * on with its copy, but clients that waited to be closed at that moment stay open in it, too, until it ends or
+ * executes. */
 struct belay_handoff_receiver;
 BELAY_API int belay_handoff_receiver_new(const struct belay_handoff_receiver_options *options,
 	struct belay_handoff_receiver **ret_receiver, struct belay_error *reterr);
@@ -297,22 +349,26 @@ BELAY_API struct belay_handoff_receiver *belay_handoff_receiver_free(
 BELAY_API void belay_handoff_receiver_counts(const struct belay_handoff_receiver *receiver,
 	struct belay_handoff_counts *ret_counts);
 
-/* A connection to the hand-over endpoint, just accepted. Its uid is checked at once: -EPERM (FD is still
- * the caller's), with no byte read or written. Else FD is the peer's. Never read(2) from it: that would close
- * what is attached. */
+/* A connection to the hand-over endpoint, just accepted. Its uid is checked at once: -EPERM, with no byte read
+ * or written. FD is the peer's, and on failure gone: hung up on by a thread of its own where something waits
+ * in it, since closing that can take as long as its sender likes. Never read(2) from it: that would close what
+ * is attached. */
 struct belay_handoff_peer;
-BELAY_API int belay_handoff_peer_new(struct belay_handoff_receiver *receiver, int fd_take,
+BELAY_API int belay_handoff_peer_new(struct belay_handoff_receiver *receiver, int fd_consume,
 	struct belay_handoff_peer **ret_peer, struct belay_error *reterr);
 BELAY_API int belay_handoff_peer_fd(const struct belay_handoff_peer *peer);
-/* When it has to be over, CLOCK_MONOTONIC in ms; UINT64_MAX: nothing has begun (`keep`). Call
- * belay_handoff_peer_next() then, too. */
+/* When it has to be over, CLOCK_MONOTONIC in ms; UINT64_MAX: nothing has begun (`keep`, without `idle_ms`).
+ * Call belay_handoff_peer_next() then, too: what begun is over by -ETIMEDOUT, and so is a connection on which
+ * nothing did. */
 BELAY_API uint64_t belay_handoff_peer_deadline_ms(const struct belay_handoff_peer *peer);
 /* Reads what there is, without waiting: 1 and *ret_adoption, whose ack has been sent (its sender gave the
  * client up, or will); 0: not yet; -ENOTCONN: it hung up, or the one hand-over of this connection is over;
  * a negative errno with a sentence: a hand-over was refused, answered as such where it could be, and
- * everything that came with it is closed. After -EACCES (refused: token, replay, service, kind of
- * descriptor) and -EMFILE (the kernel had no room for the descriptor) the connection goes on if it is
- * kept and the refusal could be told; all others end it, and -ENOTCONN follows. */
+ * everything that came with it is closed; who is told no has his client back as it was, except that TCP
+ * lingers no more (SO_LINGER). After -EACCES (refused: token, replay, service, kind of descriptor) and -EMFILE
+ * (the kernel had no room for the descriptor) the connection goes on if it is kept and the refusal could be
+ * told; all others end it, and -ENOTCONN follows. After -ENOBUFS and -EPIPE, when the ack could not be sent,
+ * the token is used up: nobody can tell its sender what became of the client. */
 BELAY_API int belay_handoff_peer_next(struct belay_handoff_peer *peer,
 	struct belay_adoption *ret_adoption, struct belay_error *reterr);
 BELAY_API struct belay_handoff_peer *belay_handoff_peer_free(struct belay_handoff_peer *peer);

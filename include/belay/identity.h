@@ -31,6 +31,7 @@ extern "C" {
 	256 /* a Unix socket's path has 107 bytes at most; records may say more */
 #define BELAY_BOOT_ID_SIZE 128
 #define BELAY_EXE_SIZE     4096
+#define BELAY_EXE_MAX      (INT64_C(16) << 30) /* bytes of an executable; larger ones are not read */
 
 struct belay_endpoint {
 	char namespace_id[BELAY_NAMESPACE_SIZE]; /* "shared", "private:SERVICE", "explicit:NAME" */
@@ -60,10 +61,10 @@ enum belay_verify_error {
 	BELAY_VERIFY_START_MISMATCH,   /* the pid was recycled: its process began at another time */
 	BELAY_VERIFY_EXE_PATH,         /* /proc/PID/exe cannot be read */
 	BELAY_VERIFY_EXE_PATH_MISMATCH, /* it runs another executable */
-	BELAY_VERIFY_EXE_HASH,          /* the executable cannot be read */
+	BELAY_VERIFY_EXE_HASH,          /* the executable cannot be read, or only in parts */
 	BELAY_VERIFY_EXE_HASH_MISMATCH, /* of the same path, but other bytes */
 	BELAY_VERIFY_ENDED,             /* it ended while it was looked at */
-	BELAY_VERIFY_HANDLE,            /* the system refused a descriptor */
+	BELAY_VERIFY_HANDLE,            /* the system has no descriptor or memory left */
 };
 
 /* A process for certain. */
@@ -74,7 +75,7 @@ struct belay_handle {
 };
 
 /* Hashes of executables that were read before, by device, inode, size and both times; 64 of them, the
- * oldest go. What changed less than a second ago is not kept. For one thread at a time. */
+ * oldest go. What had changed less than a second before it was read is not kept. For one thread at a time. */
 struct belay_hashes;
 BELAY_API int belay_hashes_new(struct belay_hashes **ret_hashes);              /* 0 or -ENOMEM */
 BELAY_API struct belay_hashes *belay_hashes_free(struct belay_hashes *hashes); /* NULL */
@@ -84,14 +85,16 @@ BELAY_API struct belay_hashes *belay_hashes_free(struct belay_hashes *hashes); /
 BELAY_API int belay_daemon_capture_self(const struct belay_endpoint *endpoint,
 	struct belay_daemon *ret_daemon, struct belay_error *reterr);
 /* The same of process PID, which the caller may have to be permitted to look at (ptrace(2)'s rule).
- * -ESRCH: there is none, or it ended meanwhile. HASHES (NULL allowed) remembers. */
+ * -ESRCH: there is none, or it ended meanwhile; -EBUSY: its executable changed each time it was read;
+ * -EFBIG: that has more than BELAY_EXE_MAX bytes. HASHES (NULL allowed) remembers. */
 BELAY_API int belay_daemon_capture(pid_t pid, const struct belay_endpoint *endpoint,
 	struct belay_hashes *hashes, struct belay_daemon *ret_daemon, struct belay_error *reterr);
 
 /* Whether EXPECTED is true of the process that has its pid. 0 and *ret_handle (NULL: not wanted), which
  * the caller closes; or a negative errno with *ret_class (NULL allowed; BELAY_VERIFIED on success) and a
  * sentence: -EINVAL invalid pid, -ESTALE boot, path, hash or start time are another's, -ESRCH not found
- * or ended, else what the system said. HASHES may be NULL. */
+ * or ended, -EBUSY and -EFBIG as above, else what the system said; never -EAGAIN. HASHES may be NULL. It
+ * takes as long as reading the executable takes. */
 BELAY_API int belay_daemon_verify(const struct belay_daemon *expected, struct belay_hashes *hashes,
 	struct belay_handle *ret_handle, enum belay_verify_error *ret_class,
 	struct belay_error *reterr);
@@ -111,7 +114,9 @@ BELAY_API bool belay_endpoint_equal(const struct belay_endpoint *left,
 	const struct belay_endpoint *right);
 
 /* Writes DAEMON as JSON to PATH, 0600, by way of a file beside it that is synced and renamed: readers see
- * the old record or the new one, whole. 0 or a negative errno with a sentence. */
+ * the old record or the new one, whole. 0 or a negative errno with a sentence: what was there is still
+ * there, unless it says that the record was written but may not survive a crash, because the directory
+ * could not be synced. */
 BELAY_API int belay_sidecar_write(const char *path, const struct belay_daemon *daemon,
 	struct belay_error *reterr);
 /* Reads one: what broker v1 of any release wrote, or Belay. Unknown members count for nothing. 0; -ENOENT:

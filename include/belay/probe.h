@@ -11,8 +11,8 @@
  * own record come back. The record is compared with the one expected, which is proved against the process
  * itself (belay/identity.h); and the kernel says who answered: the credentials on the reply must be those
  * of the claimed process or of a descendant of it. One absolute deadline holds for all that depends on the
- * peer: connecting, asking and the answer; looking at the process comes before. A peer can make it fail,
- * and nothing else. docs/protocol/probe.md tells what each proof is worth.
+ * peer: connecting, asking and the answer; looking at the process comes before, and takes as long as reading
+ * its executable, unless the record is a mere claim (see below). A peer can make it fail, and nothing else. docs/protocol/probe.md tells what each proof is worth.
  */
 #pragma once
 
@@ -43,7 +43,7 @@ enum belay_probe_error {
 	BELAY_PROBE_CONNECT, /* also: the path is empty; -ETIMEDOUT: the backlog stayed full */
 	BELAY_PROBE_CONFIGURE_NONBLOCKING, /* here: the kernel would not name the sender */
 	BELAY_PROBE_TIMEOUT,
-	BELAY_PROBE_IO, /* also: it hung up before the reply was whole */
+	BELAY_PROBE_IO, /* it hung up before the reply was whole, or this side lacks something (-EMFILE) */
 	BELAY_PROBE_UNSUPPORTED_FRAMING_VERSION,
 	BELAY_PROBE_FRAME_TOO_LARGE,
 	BELAY_PROBE_ENCODE_FRAME,
@@ -54,7 +54,7 @@ enum belay_probe_error {
 	BELAY_PROBE_IDENTITY,          /* the reply's record is incomplete */
 	BELAY_PROBE_IDENTITY_MISMATCH, /* `text`: the first field that differs */
 	BELAY_PROBE_ANOTHER_ANSWERED, /* the kernel names another process as the sender of the reply */
-	BELAY_PROBE_ENDED,            /* the process ended, or was replaced, while it was probed */
+	BELAY_PROBE_ENDED, /* the process ended, or runs another executable, since it was verified */
 };
 
 /* What has been proved so far. */
@@ -64,7 +64,7 @@ enum belay_proof {
 	BELAY_PROOF_NONCE = 1 << 2,       /* the reply answers this very request */
 	BELAY_PROOF_RECORD = 1 << 3,      /* it claims the identity expected */
 	BELAY_PROOF_CREDENTIALS = 1 << 4, /* the kernel: the process, or its descendant, sent it */
-	BELAY_PROOF_STILL = 1 << 5,       /* the same process was there at the end */
+	BELAY_PROOF_STILL = 1 << 5,       /* the same process ran the same executable at the end */
 };
 
 struct belay_probe_report {
@@ -81,7 +81,11 @@ struct belay_probe_report {
 
 /* Zero, and NULL instead of it, is the default everywhere. */
 struct belay_probe_options {
-	unsigned timeout_ms;         /* 0: BELAY_PROBE_TIMEOUT_MS */
+	unsigned timeout_ms; /* 0: BELAY_PROBE_TIMEOUT_MS */
+	/* The record is what belay_probe_claim() said, so that its pid, its path and the size of its
+	 * executable were a stranger's choice: looking at the process counts into the timeout, too, and
+	 * paths are compared as texts. */
+	bool claimed;
 	struct belay_hashes *hashes; /* borrowed for as long as the probe lives */
 	/* Sent along, at most 1024 bytes together; a good backend echoes them. */
 	struct belay_bytes traceparent, tracestate;
@@ -105,7 +109,7 @@ BELAY_API int belay_probe_async(const struct belay_endpoint *endpoint,
 	const struct belay_daemon *expected, const struct belay_probe_options *options,
 	struct belay_prober **ret_prober, struct belay_error *reterr);
 BELAY_API int belay_probe_fd(const struct belay_prober *prober);
-/* -EAGAIN: not yet. Else it is over, as belay_probe() would have returned; asked once more, it says the
+/* -EAGAIN: not yet, and never anything else. Else it is over, as belay_probe() would have returned; asked once more, it says the
  * same, but for the handle, which is given once. */
 BELAY_API int belay_probe_next(struct belay_prober *prober, struct belay_handle *ret_handle,
 	struct belay_probe_report *ret_report, struct belay_error *reterr);
@@ -116,8 +120,8 @@ BELAY_API const char *belay_probe_error_name(enum belay_probe_error error);
 BELAY_API const char *belay_proof_name(enum belay_proof proof);
 
 /* Asks whoever answers at ENDPOINT's path (its namespace does not count) who he says he is: 0 and *ret_claimed,
- * which nothing has proved but the nonce; belay_probe() with it, and its endpoint, proves it. Errors and
- * *ret_report (NULL allowed) as there. */
+ * which nothing has proved but the nonce; belay_probe() with it, its endpoint and the option `claimed` proves
+ * it. Errors and *ret_report (NULL allowed) as there. */
 BELAY_API int belay_probe_claim(const struct belay_endpoint *endpoint,
 	const struct belay_probe_options *options, struct belay_daemon *ret_claimed,
 	struct belay_probe_report *ret_report, struct belay_error *reterr);
@@ -143,8 +147,9 @@ BELAY_API ssize_t belay_probe_answer(const struct belay_probe_request *request,
 	const struct belay_daemon *self, uint8_t *out, size_t size);
 
 /* Serves CONNECTION (borrowed, blocking or not), which somebody just opened, until COUNT probes are
- * answered (0: until he hangs up) or TIMEOUT_MS have passed in all. Reads at most 64 KiB a request and no
- * byte behind the last one, refuses descriptors where the kernel can (SO_PASSRIGHTS) and closes them. The
+ * answered (0: until he hangs up) or TIMEOUT_MS (0: BELAY_PROBE_TIMEOUT_MS) have passed in all. Reads at most 64 KiB a request and no
+ * byte behind the last one. Refuses descriptors meanwhile where the kernel can (SO_PASSRIGHTS) and closes
+ * those that come. The
  * number of answers, 0 when he hung up before asking; or a negative errno with a sentence: -ETIMEDOUT,
  * -EPROTONOSUPPORT (framing byte), -EMSGSIZE, -EBADMSG (no Frame), -EPROTO (no probe), -ECONNRESET (in the
  * middle of a frame). */

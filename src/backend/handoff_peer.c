@@ -11,11 +11,9 @@
 #include <belay/handoff.h>
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "backend/handoff_judge.h"
@@ -34,6 +32,7 @@ struct belay_handoff_peer {
 	struct belay_handoff_receiver *receiver; /* borrowed */
 	int fd; /* borrowed by belay_handoff_receive(), else owned */
 	bool over;
+	bool idles; /* nothing has begun, and nothing has to: the deadline is the idle limit's */
 	struct belay__handoff_self self;
 	uint64_t deadline_ms;
 	/* The hand-over that has begun: */
@@ -104,6 +103,7 @@ static int open_peer(struct belay_handoff_receiver *receiver, int fd, uint64_t d
 	peer->receiver = receiver;
 	peer->fd = fd;
 	peer->over = false;
+	peer->idles = false;
 	peer->self = self;
 	peer->deadline_ms = deadline_ms;
 	peer->client = -EBADF;
@@ -119,11 +119,29 @@ static uint64_t deadline_from_now(const struct belay_handoff_receiver *receiver)
 	return now_ms() + receiver->timeout_ms;
 }
 
-int belay_handoff_peer_new(struct belay_handoff_receiver *receiver, int fd_take,
+/* Nothing has begun on PEER, which is kept. */
+static void rest(struct belay_handoff_peer *peer)
+{
+	unsigned idle_ms = peer->receiver->idle_ms;
+
+	peer->idles = true;
+	peer->deadline_ms = idle_ms != 0 ? now_ms() + idle_ms : UINT64_MAX;
+}
+
+int belay_handoff_peer_new(struct belay_handoff_receiver *receiver, int fd_consume,
 	struct belay_handoff_peer **ret_peer, struct belay_error *reterr)
 {
-	return open_peer(receiver, fd_take,
-		receiver->keep ? UINT64_MAX : deadline_from_now(receiver), ret_peer, reterr);
+	int r = open_peer(receiver, fd_consume, deadline_from_now(receiver), ret_peer, reterr);
+
+	/* Closing it closes what was passed over it, too. A number that means nothing may mean something
+	 * by the time that it is closed. */
+	if (r == -EPERM)
+		belay__closer_hang_up(receiver->closer, fd_consume);
+	else if (r < 0 && r != -EBADF)
+		belay__closer_take(receiver->closer, fd_consume);
+	else if (r == 0 && receiver->keep)
+		rest(*ret_peer);
+	return r;
 }
 
 int belay_handoff_peer_fd(const struct belay_handoff_peer *peer)
@@ -136,22 +154,10 @@ uint64_t belay_handoff_peer_deadline_ms(const struct belay_handoff_peer *peer)
 	return peer->deadline_ms;
 }
 
-/* Closing a connection closes the descriptors that still wait in it, too, so that is the closer's unless
- * there are none: nothing comes any more after shutdown(2). */
-static void hang_up(const struct belay_handoff_receiver *receiver, int fd)
-{
-	int waiting = 0;
-
-	if (shutdown(fd, SHUT_RD) == 0 && ioctl(fd, SIOCINQ, &waiting) == 0 && waiting == 0)
-		(void)belay__close(fd);
-	else
-		belay__closer_take(receiver->closer, fd);
-}
-
 static void drop_client(struct belay_handoff_peer *peer)
 {
 	if (peer->client >= 0)
-		belay__closer_take(peer->receiver->closer, peer->client);
+		belay__closer_take_stream(peer->receiver->closer, peer->client);
 	peer->client = -EBADF;
 }
 
@@ -162,7 +168,7 @@ static void forget(struct belay_handoff_peer *peer)
 	explicit_bzero(peer->bytes, peer->len);
 	peer->len = 0;
 	peer->flaw = 0;
-	peer->deadline_ms = UINT64_MAX;
+	rest(peer);
 }
 
 /* Gives up what has begun, if anything. */
@@ -181,7 +187,7 @@ struct belay_handoff_peer *belay_handoff_peer_free(struct belay_handoff_peer *pe
 
 	abandon(peer);
 	if (peer->fd >= 0)
-		hang_up(peer->receiver, peer->fd);
+		belay__closer_hang_up(peer->receiver->closer, peer->fd);
 	free(peer);
 	return NULL;
 }
@@ -254,8 +260,9 @@ static int read_some(struct belay_handoff_peer *peer)
 
 	take_descriptors(peer, &message);
 	peer->len += message.len;
-	if (begins && peer->deadline_ms == UINT64_MAX)
+	if (peer->idles)
 		peer->deadline_ms = deadline_from_now(receiver);
+	peer->idles = false;
 	return 1;
 }
 
@@ -365,15 +372,21 @@ int belay_handoff_peer_next(struct belay_handoff_peer *peer, struct belay_adopti
 	/* Each round brings a byte at least, and all that it may bring is bounded. */
 	while (!peer->over) {
 		struct belay_frame_found offer;
+		bool late = now_ms() >= peer->deadline_ms, idled = late && peer->idles;
 		int r;
 
-		if (now_ms() >= peer->deadline_ms)
+		if (late && !idled)
 			return fail(peer, -ETIMEDOUT, "the offer did not come in time", reterr);
+		/* From here on nobody can pass a client any more, and who did is heard. */
+		if (idled)
+			(void)shutdown(peer->fd, SHUT_RD);
 		r = read_some(peer);
 		if (r == 0)
 			return 0;
 		if (r == -ENOTCONN) {
 			abandon(peer);
+			if (idled)
+				return fail(peer, -ETIMEDOUT, "the sender was idle for too long", reterr);
 			break;
 		}
 		if (r < 0)

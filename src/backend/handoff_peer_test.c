@@ -392,6 +392,8 @@ static void tcp_is_taken_only_where_it_is_allowed(void **state)
 		test_handoff_expect(f, 1, &adoption);
 		test_handoff_answer(f, 1, NULL);
 		assert_int_equal(adoption.client_pid, 0);
+		assert_true(adoption.client_uid == (uid_t)-1);
+		assert_true(adoption.client_gid == (gid_t)-1);
 		(void)close(adoption.fd);
 	}
 	(void)close(peer);
@@ -454,8 +456,16 @@ static void a_token_of_the_store_is_used_up_by_the_one_that_is_adopted(void **st
 	assert_adopted(f, 1, &adoption);
 	test_handoff_pass(f, 1, f->clients[0]);
 	test_handoff_expect(f, -EACCES, NULL);
-	test_handoff_answer(f, 1, "handoff token is not pending");
+	test_handoff_answer(f, 1, "handoff token replayed");
 	test_handoff_counts(f, 1, 4, 0, 0);
+
+	/* What is refused as a replay takes nothing from the store. */
+	assert_int_equal(belay_handoff_tokens_add(options.tokens, &token, now_ms()), 0);
+	test_handoff_client(f);
+	test_handoff_pass(f, 1, f->clients[0]);
+	test_handoff_expect(f, -EACCES, NULL);
+	test_handoff_answer(f, 1, "handoff token replayed");
+	assert_true(belay_handoff_tokens_revoke(options.tokens, &token));
 	options.tokens = belay_handoff_tokens_free(options.tokens);
 }
 

@@ -7,22 +7,12 @@
 #include <unistd.h>
 
 #include "base/error.h"
-
-bool belay__handoff_service_valid(const char *name, size_t len)
-{
-	if (len == 0 || len > BELAY_HANDOFF_SERVICE_MAX)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if (!(name[i] >= 'a' && name[i] <= 'z') && !(name[i] >= '0' && name[i] <= '9') &&
-			name[i] != '-')
-			return false;
-	return true;
-}
+#include "wire/service_name.h"
 
 static int check(const struct belay_handoff_receiver_options *options, struct belay_error *reterr)
 {
 	if (options->service != NULL &&
-		!belay__handoff_service_valid(options->service, strlen(options->service)))
+		!belay__service_name_valid(options->service, strlen(options->service)))
 		return belay__fail(reterr,
 			-EINVAL, "the service of a hand-over receiver is no name: use 1 to %d of a-z, 0-9 and -",
 			BELAY_HANDOFF_SERVICE_MAX);
@@ -33,6 +23,10 @@ static int check(const struct belay_handoff_receiver_options *options, struct be
 		return belay__fail(reterr, -EINVAL,
 			"timeout_ms of a hand-over receiver is %u: use at most %d",
 			options->timeout_ms, INT_MAX);
+	if (options->idle_ms > INT_MAX)
+		return belay__fail(reterr, -EINVAL,
+			"idle_ms of a hand-over receiver is %u: use at most %d", options->idle_ms,
+			INT_MAX);
 	if (options->replay_count > BELAY__REPLAYS_MAX)
 		return belay__fail(reterr, -EINVAL,
 			"replay_count of a hand-over receiver is %u: use at most %u",
@@ -50,12 +44,14 @@ static void apply(struct belay_handoff_receiver *receiver,
 {
 	receiver->keep = options->keep;
 	receiver->allow_inet = options->allow_inet;
+	receiver->clients_pass_fds = options->clients_pass_fds;
 	receiver->any_service = options->service == NULL;
 	if (options->service != NULL)
 		memcpy(receiver->service, options->service, strlen(options->service) + 1);
 	receiver->uid = options->uid != 0 ? options->uid : geteuid();
 	receiver->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms
 							: BELAY_HANDOFF_ACK_TIMEOUT_MS;
+	receiver->idle_ms = options->idle_ms;
 	receiver->tokens = options->tokens;
 }
 

@@ -8,16 +8,13 @@
 #include "ipc/closer.h"
 
 struct belay_handoff_receiver {
-	bool keep, allow_inet, any_service;
+	bool keep, allow_inet, clients_pass_fds, any_service;
 	char service[BELAY_HANDOFF_SERVICE_MAX + 1];
 	uid_t uid;
-	unsigned timeout_ms;
+	unsigned timeout_ms, idle_ms;
 	struct belay_handoff_tokens *tokens; /* borrowed; NULL: any token, once */
 	struct belay__handoff_replays *replays;
 	struct belay__closer *closer;
 	struct belay_handoff_counts counts;
 	struct belay__handoff_inbox inbox; /* of whichever connection reads; last */
 };
-
-/* Whether the LEN bytes at NAME can be a service's name. */
-bool belay__handoff_service_valid(const char *name, size_t len);

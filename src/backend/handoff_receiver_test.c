@@ -108,14 +108,36 @@ static void a_sender_of_another_uid_is_not_even_read(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	f->sender = ends[0];
 	test_handoff_pass(f, 1, f->clients[0]);
+	assert_int_equal(belay_handoff_receive(f->receiver, ends[1], &adoption, &error), -EPERM);
+	/* All of it is still there. */
+	assert_true(recv(ends[1], bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK) >
+		BELAY_HANDOFF_TOKEN_LEN);
 	assert_int_equal(belay_handoff_peer_new(f->receiver, ends[1], &peer, &error), -EPERM);
 	assert_int_equal(error.code, -EPERM);
 	assert_null(peer);
-	assert_int_equal(belay_handoff_receive(f->receiver, ends[1], &adoption, &error), -EPERM);
-	/* All of it is still there. */
-	assert_true(recv(ends[1], bytes, sizeof(bytes), MSG_DONTWAIT) > BELAY_HANDOFF_TOKEN_LEN);
-	test_handoff_silence(f);
-	(void)close(ends[1]);
+	/* Nothing is said, only hung up, and what came is closed. */
+	assert_true(recv(f->sender, bytes, sizeof(bytes), 0) <= 0);
+	test_handoff_orphaned(f);
+}
+
+static void a_refused_sender_holds_nobody_up(void **state)
+{
+	struct test_handoff *f = *state;
+	struct belay_handoff_receiver_options options = { .uid = geteuid() + 1 };
+	struct belay_handoff_peer *peer = NULL;
+	struct belay_error error;
+	int ends[2], tcp_peer, stray = test_tcp(&tcp_peer, true);
+	uint64_t start_ns;
+
+	assert_int_equal(belay_handoff_receiver_new(&options, &f->receiver, &error), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	f->sender = ends[0];
+	test_handoff_pass(f, 1, stray);
+	(void)close(stray);
+	start_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	assert_int_equal(belay_handoff_peer_new(f->receiver, ends[1], &peer, &error), -EPERM);
+	assert_true(belay__clock_ns(CLOCK_MONOTONIC) - start_ns < 500 * BELAY__NS_PER_MS);
+	(void)close(tcp_peer);
 }
 
 static void root_is_nobody_special(void **state)
@@ -145,7 +167,7 @@ static void root_is_nobody_special(void **state)
 	(void)close(ends[1]);
 }
 
-static void what_is_no_connection_stays_the_callers(void **state)
+static void what_is_no_connection_is_closed_too(void **state)
 {
 	struct test_handoff *f = *state;
 	struct belay_handoff_peer *peer = NULL;
@@ -156,10 +178,46 @@ static void what_is_no_connection_stays_the_callers(void **state)
 	assert_int_equal(belay_handoff_peer_new(f->receiver, -EBADF, &peer, &error), -EBADF);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends), 0);
 	assert_int_equal(belay_handoff_peer_new(f->receiver, ends[0], &peer, &error), -EPROTOTYPE);
-	assert_true(fcntl(ends[0], F_GETFD) >= 0);
 	assert_null(peer);
-	(void)close(ends[0]);
+	test_handoff_settle(f);
+	assert_int_equal(fcntl(ends[0], F_GETFD), -1);
 	(void)close(ends[1]);
+}
+
+/* The thread that closed what the parent refused is not there. */
+static void a_forked_child_hangs_up_on_whom_it_refuses(void **state)
+{
+	static const struct belay_handoff_receiver_options others = { .service = "other",
+		.keep = true };
+	struct test_handoff *f = *state;
+	struct belay_adoption adoption;
+	pid_t child;
+	char byte;
+
+	test_handoff_start(f, &others);
+	for (uint8_t n = 0; n < 2; n++) {
+		test_handoff_pass(f, n, f->clients[0]);
+		if (n == 0) {
+			test_handoff_expect(f, -EACCES, NULL);
+			test_handoff_orphaned(f);
+			test_handoff_settle(f);
+		}
+	}
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		(void)alarm(20);
+		(void)close(f->clients[0]);
+		if (belay_handoff_peer_next(f->peer, &adoption, NULL) != -EACCES)
+			_exit(1);
+		test_handoff_settle(f);
+		(void)belay_handoff_peer_free(f->peer);
+		(void)belay_handoff_receiver_free(f->receiver);
+		_exit(recv(f->clients[1], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN ? 0 : 2);
+	}
+	assert_int_equal(test_wait_child(child), 0);
+	/* Only the parent's own one is left. */
+	test_handoff_orphaned(f);
 }
 
 /* --- the call that waits --- */
@@ -288,8 +346,10 @@ int main(void)
 		TEST(the_name_of_the_service_is_copied),
 		TEST(only_so_many_tokens_are_remembered),
 		TEST(a_sender_of_another_uid_is_not_even_read),
+		TEST(a_refused_sender_holds_nobody_up),
 		TEST(root_is_nobody_special),
-		TEST(what_is_no_connection_stays_the_callers),
+		TEST(what_is_no_connection_is_closed_too),
+		TEST(a_forked_child_hangs_up_on_whom_it_refuses),
 		TEST(receiving_waits_for_what_trickles_in),
 		TEST(receiving_takes_one_after_the_other_from_a_connection),
 		TEST(receiving_says_why_not),

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "base/random.h"
 #include "wire/bytes.h"
 
 #define NOBODY UINT32_MAX
@@ -34,18 +34,6 @@ static uint32_t heads_for(unsigned count)
 	return heads;
 }
 
-static int seed(struct belay__handoff_replays *replays)
-{
-	ssize_t len;
-
-	do
-		len = getrandom(replays->seed, sizeof(replays->seed), 0);
-	while (len < 0 && errno == EINTR);
-	if (len < 0)
-		return -errno;
-	return len == (ssize_t)sizeof(replays->seed) ? 0 : -EIO;
-}
-
 int belay__handoff_replays_new(unsigned count, struct belay__handoff_replays **ret_replays)
 {
 	struct belay__handoff_replays *replays;
@@ -60,7 +48,7 @@ int belay__handoff_replays_new(unsigned count, struct belay__handoff_replays **r
 	replays->size = count;
 	replays->mask = heads - 1;
 	replays->heads = malloc(heads * sizeof(uint32_t));
-	r = replays->heads == NULL ? -ENOMEM : seed(replays);
+	r = replays->heads == NULL ? -ENOMEM : belay__random(replays->seed, sizeof(replays->seed));
 	if (r < 0) {
 		(void)belay__handoff_replays_free(replays);
 		return r;
@@ -83,7 +71,7 @@ struct belay__handoff_replays *belay__handoff_replays_free(struct belay__handoff
 
 /* Multilinear hashing: for two tokens that were chosen without knowledge of the seed, a chain in common
  * is no likelier than by chance. */
-static uint32_t *head_of(struct belay__handoff_replays *replays,
+static uint32_t *head_of(const struct belay__handoff_replays *replays,
 	const struct belay_handoff_token *token)
 {
 	uint64_t sum = replays->seed[WORDS];
@@ -93,10 +81,10 @@ static uint32_t *head_of(struct belay__handoff_replays *replays,
 	return &replays->heads[(uint32_t)(sum >> 32) & replays->mask];
 }
 
-static bool knows(const struct belay__handoff_replays *replays, uint32_t at,
+bool belay__handoff_replays_know(const struct belay__handoff_replays *replays,
 	const struct belay_handoff_token *token)
 {
-	for (; at != NOBODY; at = replays->entries[at].next)
+	for (uint32_t at = *head_of(replays, token); at != NOBODY; at = replays->entries[at].next)
 		if (belay_handoff_token_equal(&replays->entries[at].token, token))
 			return true;
 	return false;
@@ -114,14 +102,11 @@ static void forget_oldest(struct belay__handoff_replays *replays)
 	replays->used--;
 }
 
-bool belay__handoff_replays_add(struct belay__handoff_replays *replays,
+void belay__handoff_replays_add(struct belay__handoff_replays *replays,
 	const struct belay_handoff_token *token)
 {
 	uint32_t *head = head_of(replays, token);
 	uint32_t at;
-
-	if (knows(replays, *head, token))
-		return false;
 
 	if (replays->used == replays->size)
 		forget_oldest(replays);
@@ -129,5 +114,4 @@ bool belay__handoff_replays_add(struct belay__handoff_replays *replays,
 	replays->entries[at] = (struct entry){ .token = *token, .next = *head };
 	*head = at;
 	replays->used++;
-	return true;
 }

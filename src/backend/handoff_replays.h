@@ -18,6 +18,10 @@ struct belay__handoff_replays;
 int belay__handoff_replays_new(unsigned count, struct belay__handoff_replays **ret_replays);
 struct belay__handoff_replays *belay__handoff_replays_free(struct belay__handoff_replays *replays);
 
-/* Remembers TOKEN: true, or false: it is known already. */
-bool belay__handoff_replays_add(struct belay__handoff_replays *replays,
+/* Whether TOKEN is remembered. */
+bool belay__handoff_replays_know(const struct belay__handoff_replays *replays,
+	const struct belay_handoff_token *token);
+
+/* Remembers TOKEN, which is not known yet. */
+void belay__handoff_replays_add(struct belay__handoff_replays *replays,
 	const struct belay_handoff_token *token);

@@ -17,10 +17,22 @@ struct belay__handoff_self {
 	socklen_t name_len;
 };
 
+/* What was passed over it. */
+struct belay__handoff_client {
+	bool is_unix;
+	struct ucred owner; /* whom SO_PEERCRED names; pid 0, uid and gid -1 for TCP */
+};
+
 /* 0, or a negative errno: CONNECTION is no connected Unix stream (-EPROTOTYPE, -ENOTSOCK ...). */
 int belay__handoff_self_read(int connection, struct belay__handoff_self *ret_self);
 
-/* Checks FD and makes it non-blocking, in at most seven system calls. 0 and *ret_client, who
- * SO_PEERCRED names (all 0 for TCP); or -EACCES and *ret_text, a static string for the sender. */
+/* Checks FD and changes nothing about it: who is refused keeps his client as it is. Four system calls if
+ * all is well. 0 and *ret_client; or -EACCES and *ret_text, a static string for the sender. */
 int belay__handoff_stream_check(int fd, bool allow_inet, const struct belay__handoff_self *self,
-	struct ucred *ret_client, const char **ret_text);
+	struct belay__handoff_client *ret_client, const char **ret_text);
+
+/* Makes FD, CLIENT's, which will be adopted, non-blocking, and such that nothing is lost in reading it that could
+ * hold a reader up: urgent bytes stay where they are, and, unless it PASSES_FDS, no more descriptors come where
+ * the kernel can refuse them. 0, or as above. */
+int belay__handoff_stream_claim(int fd, const struct belay__handoff_client *client, bool passes_fds,
+	const char **ret_text);

@@ -214,7 +214,8 @@ static void no_descriptor_at_all_is_refused(void **state)
 	expect_refused(f, -EBADF, true, "handoff descriptor is no socket");
 }
 
-static void a_connected_unix_stream_is_taken_with_its_client_and_keeps_its_flags(void **state)
+static void a_connected_unix_stream_is_taken_with_its_client_and_unchanged_until_claimed(
+	void **state)
 {
 	struct fixture *f = *state;
 	struct ucred client = { 0 };
@@ -229,6 +230,9 @@ static void a_connected_unix_stream_is_taken_with_its_client_and_keeps_its_flags
 	assert_int_equal(client.pid, getpid());
 	assert_int_equal(client.uid, geteuid());
 	assert_int_equal(client.gid, getegid());
+	assert_int_equal(fcntl(fd, F_GETFL), flags);
+	assert_int_equal(belay__handoff_stream_claim(fd, &text), 0);
+	assert_null(text);
 	assert_int_equal(fcntl(fd, F_GETFL), flags | O_NONBLOCK);
 }
 
@@ -253,10 +257,11 @@ static void tcp_is_taken_where_it_is_allowed_and_has_no_credentials(void **state
 	int fd = tcp(f);
 
 	assert_int_equal(belay__handoff_stream_check(fd, true, &f->self, &client, &text), 0);
+	/* Not root's. */
 	assert_int_equal(client.pid, 0);
-	assert_int_equal(client.uid, 0);
-	assert_int_equal(client.gid, 0);
-	assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+	assert_true(client.uid == (uid_t)-1);
+	assert_true(client.gid == (gid_t)-1);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
 }
 
 /* Makes NAME in DIR listen, and a connection to it: *ret_sender is the dialling end. The accepted one. */
@@ -333,7 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_no_connected_stream_is_refused),
 		TEST(no_descriptor_at_all_is_refused),
-		TEST(a_connected_unix_stream_is_taken_with_its_client_and_keeps_its_flags),
+		TEST(a_connected_unix_stream_is_taken_with_its_client_and_unchanged_until_claimed),
 		TEST(a_client_that_hung_up_is_still_a_client),
 		TEST(tcp_is_taken_where_it_is_allowed_and_has_no_credentials),
 		TEST(neither_end_of_a_connection_to_the_endpoint_is_a_client),

@@ -164,11 +164,12 @@ void test_handoff_expect(struct test_handoff *f, int r, struct belay_adoption *r
 {
 	struct belay_error error = { .text = "none" }, untouched_error = error;
 	struct belay_adoption adoption, untouched;
-	int got;
+	int got, flags;
 
 	memset(&untouched, 0xa5, sizeof(untouched));
 	adoption = untouched;
 	memcpy(&adoption, &untouched, sizeof(adoption));
+	flags = fcntl(f->clients[0], F_GETFL);
 	got = belay_handoff_peer_next(f->peer, &adoption, &error);
 	if (got != r)
 		fail_msg("%d instead of %d: %s", got, r, error.text);
@@ -176,6 +177,8 @@ void test_handoff_expect(struct test_handoff *f, int r, struct belay_adoption *r
 		*ret_adoption = adoption;
 	else
 		assert_memory_equal(&adoption, &untouched, sizeof(adoption));
+	if (r != 1 && r != -EPIPE && r != -ENOBUFS)
+		assert_int_equal(fcntl(f->clients[0], F_GETFL), flags);
 	if (r < 0 && r != -ENOTCONN)
 		assert_int_equal(error.code, r);
 	else

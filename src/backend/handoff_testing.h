@@ -50,7 +50,8 @@ void test_handoff_send(const struct test_handoff *f, const void *bytes, size_t l
 /* Sends hand-over N of service "build-cache", correlation id N, with ATTACHED, in one message. */
 void test_handoff_pass(const struct test_handoff *f, uint8_t n, int attached);
 
-/* The next thing that the peer says: R, an adoption only if that is 1. */
+/* The next thing that the peer says: R, an adoption only if that is 1. Whose client was not accepted has it
+ * back with the flags that it had. */
 void test_handoff_expect(struct test_handoff *f, int r, struct belay_adoption *ret_adoption);
 /* The ack of hand-over N has come: accepted (TEXT NULL), or refused with TEXT. */
 void test_handoff_answer(const struct test_handoff *f, uint8_t n, const char *text);

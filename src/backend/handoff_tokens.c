@@ -3,10 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+
+#include "base/random.h"
 
 /* How often a token that is out already is drawn before somebody is told that chance is broken. */
 #define COLLISIONS_MAX 16
+
+/* More than anybody looks through for each, and few enough for a size_t of 32 bits. */
+#define TOKENS_MAX 1048576u
 
 struct issued {
 	struct belay_handoff_token token;
@@ -22,9 +26,11 @@ struct belay_handoff_tokens {
 int belay_handoff_tokens_new(unsigned max, unsigned ttl_ms, struct belay_handoff_tokens **ret_tokens)
 {
 	unsigned clamped = max > 0 ? max : 1;
-	struct belay_handoff_tokens *tokens = calloc(1,
-		sizeof(*tokens) + (size_t)clamped * sizeof(tokens->issued[0]));
+	struct belay_handoff_tokens *tokens;
 
+	if (max > TOKENS_MAX)
+		return -EINVAL;
+	tokens = calloc(1, sizeof(*tokens) + clamped * sizeof(tokens->issued[0]));
 	if (tokens == NULL)
 		return -ENOMEM;
 
@@ -95,18 +101,6 @@ int belay_handoff_tokens_add(struct belay_handoff_tokens *tokens,
 	return 0;
 }
 
-static int draw(struct belay_handoff_token *ret_token)
-{
-	ssize_t len;
-
-	do
-		len = getrandom(ret_token->secret, sizeof(ret_token->secret), 0);
-	while (len < 0 && errno == EINTR);
-	if (len < 0)
-		return -errno;
-	return len == (ssize_t)sizeof(ret_token->secret) ? 0 : -EIO;
-}
-
 int belay_handoff_tokens_issue(struct belay_handoff_tokens *tokens, uint64_t now_ms,
 	struct belay_handoff_token *ret_token)
 {
@@ -114,7 +108,7 @@ int belay_handoff_tokens_issue(struct belay_handoff_tokens *tokens, uint64_t now
 	int r = -EEXIST;
 
 	for (int tries = 0; tries < COLLISIONS_MAX && r == -EEXIST; tries++) {
-		r = draw(&token);
+		r = belay__random(token.secret, sizeof(token.secret));
 		if (r == 0)
 			r = belay_handoff_tokens_add(tokens, &token, now_ms);
 	}

@@ -1,6 +1,7 @@
 #include <belay/handoff.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -68,6 +69,18 @@ static void tokens_are_distinct_and_good_once(void **state)
 			belay_handoff_tokens_consume(store->tokens, &tokens[i], &tokens[i], 0),
 			-ENOENT);
 	}
+}
+
+static void more_than_can_be_counted_in_bytes_are_refused(void **state)
+{
+	struct belay_handoff_tokens *tokens = NULL;
+
+	(void)state;
+	assert_int_equal(belay_handoff_tokens_new(1048577, 100, &tokens), -EINVAL);
+	assert_int_equal(belay_handoff_tokens_new(UINT_MAX, 100, &tokens), -EINVAL);
+	assert_null(tokens);
+	assert_int_equal(belay_handoff_tokens_new(1048576, 100, &tokens), 0);
+	assert_null(belay_handoff_tokens_free(tokens));
 }
 
 /* Upstream's handoff_token_mismatch. */
@@ -176,6 +189,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORE(tokens_are_distinct_and_good_once),
+		STORE(more_than_can_be_counted_in_bytes_are_refused),
 		STORE(a_mismatch_uses_nothing_up),
 		STORE(a_token_expires_at_its_time_and_not_before),
 		STORE(a_token_at_the_end_of_time_does_not_expire_early),

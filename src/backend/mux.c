@@ -2,8 +2,7 @@
 
 #include <errno.h>
 
-/* Below it are the broker's own payload protocols. */
-#define FIRST_CONSUMER 0x7000u
+#include "wire/payload_protocol.h"
 
 /* The text of what ended the connection, for people. Returns CODE. */
 static int refuse(const char **ret_text, int code, const char *text)
@@ -27,13 +26,12 @@ static enum belay_mux_legacy ask_daemon(const struct belay_mux *mux, const uint8
 	return legacy;
 }
 
-/* Whether PROTOCOL belongs to the broker. The session lane is a number in its range that broker v1's
- * mux has always taken for a consumer's. */
+/* Whether PROTOCOL belongs to the broker. The session lane does, and yet broker v1's mux has always taken
+ * it for a consumer's. */
 static bool is_first_party(uint32_t protocol)
 {
-	if (protocol == BELAY_PROTOCOL_ADMIN || protocol == BELAY_PROTOCOL_HANDOFF)
-		return true;
-	return protocol < FIRST_CONSUMER && protocol != BELAY_PROTOCOL_SESSION;
+	return protocol != BELAY_PROTOCOL_SESSION &&
+		belay__payload_protocol_owner(protocol) == BELAY__FIRST_PARTY;
 }
 
 static bool is_served(const struct belay_mux *mux, uint32_t protocol)

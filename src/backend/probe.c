@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "ipc/frame_stream.h"
 
 struct belay_prober {
 	struct belay__exchange exchange;
@@ -30,13 +29,7 @@ int belay_probe(const struct belay_endpoint *endpoint, const struct belay_daemon
 	int r;
 
 	belay__exchange_start(&exchange, endpoint, expected, options);
-	exchange.may_wait = true;
-	while (belay__exchange_step(&exchange) == -EAGAIN)
-		/* Somebody who trickles bytes is always ready, so the clock is asked as well. */
-		if (belay__clock_ns(CLOCK_MONOTONIC) >= exchange.deadline_ns ||
-			belay__wait_until(exchange.fd, exchange.wants, exchange.deadline_ns) < 0)
-			belay__exchange_expire(&exchange);
-
+	belay__exchange_run(&exchange);
 	r = belay__exchange_result(&exchange, ret_handle, ret_report, reterr);
 	belay__exchange_done(&exchange);
 	return r;

@@ -90,17 +90,24 @@ static void the_answer_to_the_golden_request_is_golden(void **state)
 
 static void the_golden_answer_proves_nonce_and_record(void **state)
 {
+	const struct belay__reply reply = { golden_response + BELAY_FRAME_HEADER,
+		sizeof(golden_response) - BELAY_FRAME_HEADER, nonce };
 	struct belay_daemon expected = golden_daemon();
+	static struct belay_daemon claimed;
 	const char *text = "";
 	unsigned proved = 0;
 	(void)state;
 
-	assert_int_equal(belay__probe_reply_judge(golden_response + BELAY_FRAME_HEADER,
-				 sizeof(golden_response) - BELAY_FRAME_HEADER, nonce, &expected,
-				 &proved, &text),
-		BELAY_PROBED);
+	assert_int_equal(belay__probe_reply_judge(&reply, &expected, &proved, &text), BELAY_PROBED);
 	assert_int_equal(proved, (unsigned)BELAY_PROOF_NONCE | (unsigned)BELAY_PROOF_RECORD);
 	assert_null(text);
+
+	proved = 0;
+	assert_int_equal(belay__probe_reply_claim(&reply, &claimed, &proved, &text), BELAY_PROBED);
+	assert_int_equal(proved, (unsigned)BELAY_PROOF_NONCE);
+	assert_int_equal(claimed.pid, expected.pid);
+	assert_string_equal(claimed.exe_path, expected.exe_path);
+	assert_true(belay_endpoint_equal(&claimed.endpoint, &expected.endpoint));
 }
 
 static void a_request_is_checked_in_order(void **state)

@@ -1,14 +1,16 @@
 #include "backend/probe_testing.h"
 
-#include <sys/wait.h>
+#include "identity/test_daemon.h"
 
 /* Whoever answers: a child, so that the asker may wait. BYTES NULL: the right answer. */
 static pid_t answerer(const struct place *place, const void *bytes, size_t len)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	assert_return_code(pid, errno);
 	if (pid == 0) {
+		die_with(parent);
+
 		int connection = accept4(place->listener, NULL, NULL, SOCK_CLOEXEC);
 		uint8_t request[512];
 		ssize_t n;
@@ -144,7 +146,87 @@ static void nobody_claims_nothing(void **state)
 	assert_int_equal(report.error, BELAY_PROBE_LOCAL_SOCKET_NAME);
 }
 
-int main(void)
+/* Both ask alike, so they fail alike. */
+static void check_alike(const struct place *place, enum belay_probe_error error, int code)
+{
+	static struct belay_daemon claimed;
+	struct belay_probe_report report;
+	struct belay_error sentence = { 0 };
+
+	assert_int_equal(
+		belay_probe_claim(&place->endpoint, &place->options, &claimed, &report, &sentence),
+		code);
+	assert_string_equal(belay_probe_error_name(report.error), belay_probe_error_name(error));
+	assert_int_equal(sentence.code, code);
+	assert_int_equal(
+		belay_probe(&place->endpoint, &place->self, &place->options, NULL, &report, NULL),
+		code);
+	assert_string_equal(belay_probe_error_name(report.error), belay_probe_error_name(error));
+}
+
+static void a_claim_fails_as_a_probe_does(void **state)
+{
+	static uint8_t trace[3000];
+	struct place *place = *state;
+	int waiting;
+
+	memset(trace, 't', sizeof(trace));
+	place->options.timeout_ms = 20;
+	place->options.traceparent = (struct belay_bytes){ trace, 1025 };
+	check_alike(place, BELAY_PROBE_ENCODE_FRAME, -EINVAL);
+	place->options.traceparent.len = sizeof(trace);
+	check_alike(place, BELAY_PROBE_ENCODE_FRAME, -EINVAL);
+	place->options.traceparent.len = 0;
+
+	(void)close(place->listener);
+	place->listener = listen_at(&place->endpoint, 0);
+	waiting = connect_to(&place->endpoint);
+	check_alike(place, BELAY_PROBE_CONNECT, -ETIMEDOUT);
+	(void)close(waiting);
+}
+
+/* A claim is proved against CHILD, which runs PATH. */
+static void check_claim(const struct place *place, const struct child *child, const char *path,
+	enum belay_verify_error verify, int code)
+{
+	struct belay_probe_options options = { .timeout_ms = 50, .claimed = true };
+	static struct belay_daemon record;
+	struct belay_probe_report report;
+
+	record = place->self;
+	record.pid = (uint32_t)child->pid;
+	record.start_ticks = 0;
+	(void)snprintf(record.exe_path, sizeof(record.exe_path), "%s", path);
+	assert_int_equal(belay_probe(&place->endpoint, &record, &options, NULL, &report, NULL),
+		code);
+	assert_int_equal(report.error, BELAY_PROBE_VERIFY_PID);
+	assert_string_equal(belay_verify_error_name(report.verify), belay_verify_error_name(verify));
+	assert_true(report.took_us < TEST_PLENTY_MS / 2 * UINT64_C(1000));
+}
+
+static void a_claim_is_looked_at_within_its_timeout(void **state)
+{
+	const struct place *place = *state;
+	const char *path = in_dir("daemon"), *way = in_dir("way");
+	struct child child;
+
+	copy_self(path, 0);
+	assert_return_code(truncate(path, BELAY_EXE_MAX), errno);
+	child = child_execute(path);
+	check_claim(place, &child, path, BELAY_VERIFY_EXE_HASH, -ETIMEDOUT);
+	child_end(&child);
+
+	assert_return_code(truncate(path, BELAY_EXE_MAX + 1), errno);
+	child = child_execute(path);
+	check_claim(place, &child, path, BELAY_VERIFY_EXE_HASH, -EFBIG);
+	/* Where a stranger's path leads to is not asked. */
+	assert_return_code(symlink(path, way), errno);
+	check_claim(place, &child, way, BELAY_VERIFY_EXE_PATH_MISMATCH, -ESTALE);
+	child_end(&child);
+	assert_int_equal(unlink(path) | unlink(way), 0);
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		PLACE_TEST(a_daemon_says_who_it_is),
@@ -152,7 +234,10 @@ int main(void)
 		PLACE_TEST(answers_that_claim_nothing_are_told_apart),
 		PLACE_TEST(whoever_says_nothing_is_not_waited_for_longer),
 		PLACE_TEST(nobody_claims_nothing),
+		PLACE_TEST(a_claim_fails_as_a_probe_does),
+		PLACE_TEST(a_claim_is_looked_at_within_its_timeout),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	sleep_if_told(argc, argv);
+	return cmocka_run_group_tests(tests, test_make_dir, test_remove_dir);
 }

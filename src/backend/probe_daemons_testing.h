@@ -53,10 +53,10 @@ static inline int body_serves(void *argument)
 static inline int leave_it_to_a_child(struct daemon *daemon, int generations)
 {
 	int status = 0;
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with(parent);
 		_exit(generations > 1 ? leave_it_to_a_child(daemon, generations - 1)
 				      : body_serves(daemon));
 	}
@@ -78,6 +78,26 @@ static inline int body_has_a_grandchild(void *argument)
 
 	daemon->pid = getpid();
 	return leave_it_to_a_child(daemon, 2);
+}
+
+/* A daemon whose child answers whoever comes, until both are ended. */
+static inline int body_has_a_child_that_serves_on(void *argument)
+{
+	struct daemon *daemon = argument;
+	struct belay_daemon self = daemon->place->self;
+	pid_t parent = getpid();
+
+	self.pid = (uint32_t)parent;
+	if (fork() == 0) {
+		die_with(parent);
+		for (;;) {
+			int connection = accept4(daemon->place->listener, NULL, NULL, SOCK_CLOEXEC);
+
+			(void)belay_probe_serve(connection, &self, 1, TEST_PLENTY_MS, NULL);
+			(void)close(connection);
+		}
+	}
+	return body_sleeps(NULL);
 }
 
 static inline int body_is_silent(void *argument)

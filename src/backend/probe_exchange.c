@@ -16,18 +16,22 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/missing.h"
+#include "identity/daemon_verify.h"
+#include "identity/exe_file.h"
 #include "ipc/frame_stream.h"
 #include "wire/bytes.h"
 
 /* A full backlog is tried again after 1, 2, 4, ... ms. */
 #define RETRY_MS_MAX 32
 
-/* It is over. TEXT is static and goes into the report; DETAIL (NULL: TEXT) into the sentence. */
+/* It is over. TEXT is static and goes into the report; DETAIL (NULL: TEXT) into the sentence. CODE is never
+ * -EAGAIN, which tells the caller that it is not over. */
 static void end(struct belay__exchange *exchange, enum belay_probe_error error, int code,
 	const char *text, const char *detail)
 {
 	struct belay_probe_report *report = &exchange->report;
+
+	assert(code != -EAGAIN);
 
 	exchange->state = BELAY__EXCHANGE_OVER;
 	exchange->code = code;
@@ -46,14 +50,31 @@ static void end(struct belay__exchange *exchange, enum belay_probe_error error, 
 /* The system refused something: CODE is its negative errno. */
 static void end_system(struct belay__exchange *exchange, enum belay_probe_error error, int code)
 {
-	end(exchange, error, code, NULL, strerror(-code));
+	const char *what = strerror(-code);
+
+	end(exchange, error, code == -EAGAIN ? -EIO : code, NULL, what);
 }
 
-static bool verify(struct belay__exchange *exchange, struct belay_hashes *hashes)
+static void end_elsewhere(struct belay__exchange *exchange)
 {
+	const struct belay_endpoint *recorded = &exchange->expected->endpoint;
+	char detail[sizeof(recorded->namespace_id) + sizeof(recorded->path) + 16];
+
+	(void)snprintf(detail, sizeof(detail), "%s in namespace %s", recorded->path,
+		recorded->namespace_id);
+	end(exchange, BELAY_PROBE_ENDPOINT_MISMATCH, -ESTALE, NULL, detail);
+}
+
+static bool verify(struct belay__exchange *exchange, const struct belay_probe_options *options)
+{
+	const struct belay__verify_how how = {
+		.hashes = options->hashes,
+		.claimed = options->claimed,
+		.deadline_ns = options->claimed ? exchange->deadline_ns : UINT64_MAX,
+	};
 	struct belay_probe_report *report = &exchange->report;
-	int r = belay_daemon_verify(exchange->expected, hashes, &exchange->handle, &report->verify,
-		&exchange->error);
+	int r = belay__daemon_verify(exchange->expected, &how, &exchange->handle, &exchange->exe,
+		&report->verify, &exchange->error);
 
 	if (r == 0) {
 		report->proved |= BELAY_PROOF_PROCESS;
@@ -65,6 +86,22 @@ static bool verify(struct belay__exchange *exchange, struct belay_hashes *hashes
 	return false;
 }
 
+static bool make_nonce(struct belay__exchange *exchange)
+{
+	ssize_t n;
+
+	do
+		n = getrandom(exchange->nonce, sizeof(exchange->nonce), GRND_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof(exchange->nonce))
+		return true;
+	if (n < 0 && errno == EAGAIN)
+		end(exchange, BELAY_PROBE_RANDOM, -ENODATA, NULL, NULL);
+	else
+		end_system(exchange, BELAY_PROBE_RANDOM, n < 0 ? -errno : -EIO);
+	return false;
+}
+
 static bool write_request(struct belay__exchange *exchange,
 	const struct belay_probe_options *options)
 {
@@ -73,21 +110,12 @@ static bool write_request(struct belay__exchange *exchange,
 		.kind = BELAY_ENVELOPE_REQUEST,
 		.payload_protocol = BELAY_PROTOCOL_PROBE,
 		.payload = { exchange->nonce, BELAY_PROBE_NONCE_LEN },
+		.request_id = belay__probe_request_id(exchange->nonce),
 		.traceparent = options->traceparent,
 		.tracestate = options->tracestate,
 	};
-	ssize_t n;
+	ssize_t n = -EMSGSIZE;
 
-	do
-		n = getrandom(exchange->nonce, sizeof(exchange->nonce), GRND_NONBLOCK);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(exchange->nonce)) {
-		end_system(exchange, BELAY_PROBE_RANDOM, n < 0 ? -errno : -EIO);
-		return false;
-	}
-
-	envelope.request_id = belay__probe_request_id(exchange->nonce);
-	n = -EMSGSIZE;
 	if (options->traceparent.len <= BELAY__PROBE_TRACE_MAX &&
 		options->tracestate.len <= BELAY__PROBE_TRACE_MAX - options->traceparent.len)
 		n = belay_envelope_encode(&envelope, exchange->request, sizeof(exchange->request));
@@ -99,34 +127,62 @@ static bool write_request(struct belay__exchange *exchange,
 	return true;
 }
 
-void belay__exchange_start(struct belay__exchange *exchange, const struct belay_endpoint *endpoint,
-	const struct belay_daemon *expected, const struct belay_probe_options *options)
+static void prepare(struct belay__exchange *exchange, const struct belay_endpoint *endpoint)
 {
-	static const struct belay_probe_options defaults;
-	unsigned timeout_ms;
-
 	/* Not its two big arrays: a warm probe is short enough for that to be seen. */
 	memset(exchange, 0, offsetof(struct belay__exchange, request));
 	exchange->have = 0;
 	exchange->long_body = NULL;
 	exchange->endpoint = endpoint;
-	exchange->expected = expected;
 	exchange->fd = exchange->sender_pidfd = exchange->handle.pidfd = -EBADF;
 	exchange->started_ns = belay__clock_ns(CLOCK_MONOTONIC);
+}
 
-	if (options == NULL)
-		options = &defaults;
+static const struct belay_probe_options *or_defaults(const struct belay_probe_options *options)
+{
+	static const struct belay_probe_options defaults;
+
+	return options != NULL ? options : &defaults;
+}
+
+/* From now on it depends on the peer. */
+static void set_deadline(struct belay__exchange *exchange, const struct belay_probe_options *options)
+{
+	unsigned timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : BELAY_PROBE_TIMEOUT_MS;
+
+	exchange->deadline_ns = belay__clock_ns(CLOCK_MONOTONIC) + timeout_ms * BELAY__NS_PER_MS;
+}
+
+void belay__exchange_start(struct belay__exchange *exchange, const struct belay_endpoint *endpoint,
+	const struct belay_daemon *expected, const struct belay_probe_options *options)
+{
+	options = or_defaults(options);
+	prepare(exchange, endpoint);
+	exchange->expected = expected;
 	if (!belay_endpoint_equal(endpoint, &expected->endpoint)) {
-		end(exchange, BELAY_PROBE_ENDPOINT_MISMATCH, -ESTALE, NULL, expected->endpoint.path);
+		end_elsewhere(exchange);
 		return;
 	}
 	exchange->report.proved = BELAY_PROOF_ENDPOINT;
-	if (!verify(exchange, options->hashes) || !write_request(exchange, options))
+	/* Which process and executable a claim names, and how large that is, was the peer's choice. */
+	if (options->claimed)
+		set_deadline(exchange, options);
+	if (!verify(exchange, options) || !make_nonce(exchange) || !write_request(exchange, options))
 		return;
+	if (!options->claimed)
+		set_deadline(exchange, options);
+}
 
-	/* From here on it depends on the peer. */
-	timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : BELAY_PROBE_TIMEOUT_MS;
-	exchange->deadline_ns = belay__clock_ns(CLOCK_MONOTONIC) + timeout_ms * BELAY__NS_PER_MS;
+void belay__exchange_start_claim(struct belay__exchange *exchange,
+	const struct belay_endpoint *endpoint, const struct belay_probe_options *options,
+	struct belay_daemon *ret_claimed)
+{
+	options = or_defaults(options);
+	prepare(exchange, endpoint);
+	exchange->claimed = ret_claimed;
+	set_deadline(exchange, options);
+	if (make_nonce(exchange))
+		(void)write_request(exchange, options);
 }
 
 static void later(struct belay__exchange *exchange)
@@ -155,18 +211,17 @@ static int dial(struct belay__exchange *exchange)
 	return fd;
 }
 
-/* The kernel is to name the sender of every byte, and nobody hands us descriptors. Only now: before
- * connect(2), SO_PASSCRED would have it make up an address for this socket. What the peer may have sent
- * in between carries no credentials and is refused. */
+/* The kernel is to name the sender of every byte. Only now: before connect(2), SO_PASSCRED would have it
+ * make up an address for this socket. What the peer may have sent in between carries no credentials and
+ * is refused. */
 static int configure(struct belay__exchange *exchange)
 {
-	const int on = 1, off = 0;
+	const int on = 1;
 	struct ucred listener;
 	socklen_t len = sizeof(listener);
 
 	if (setsockopt(exchange->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
 		return -errno;
-	(void)setsockopt(exchange->fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 	if (getsockopt(exchange->fd, SOL_SOCKET, SO_PEERCRED, &listener, &len) == 0)
 		exchange->report.listener = listener.pid;
 	return 0;
@@ -292,31 +347,60 @@ static bool is_whole(const struct belay__exchange *exchange)
 		exchange->have - BELAY_FRAME_HEADER == exchange->body_len;
 }
 
-static void judge(struct belay__exchange *exchange)
+/* The process of the handle as it was verified: 1 there, 0 ended or become another program, or a negative
+ * errno. Execution changes neither its number nor its start time, and what was asked about the number, here
+ * and before, was about it only if it has the number still: that comes last. */
+static int still_there(const struct belay__exchange *exchange)
+{
+	int same = belay__exe_still(exchange->handle.pid, &exchange->exe);
+	int alive = belay_handle_alive(&exchange->handle);
+
+	if (alive <= 0)
+		return alive;
+	return same;
+}
+
+static void judge_sender(struct belay__exchange *exchange)
 {
 	struct belay_probe_report *report = &exchange->report;
-	const char *text;
-	enum belay_probe_error error = belay__probe_reply_judge(body_of(exchange),
-		exchange->body_len, exchange->nonce, exchange->expected, &report->proved, &text);
-	const char *who;
+	const char *who = NULL;
+	int r = belay__probe_sender_check(exchange, &who), there;
 
-	if (error != BELAY_PROBED) {
-		end(exchange, error, error == BELAY_PROBE_IDENTITY_MISMATCH ? -ESTALE : -EPROTO,
-			text, NULL);
-		return;
-	}
-	who = belay__probe_sender_differs(exchange);
-	if (who == NULL)
+	if (r == 0)
 		report->proved |= BELAY_PROOF_CREDENTIALS;
-	/* Last: what was asked about its number above was about it only if it has the number still. */
-	if (!belay__probe_still_there(&exchange->handle)) {
+	there = still_there(exchange);
+	if (there == 0) {
 		end(exchange, BELAY_PROBE_ENDED, -ESRCH, NULL, NULL);
-	} else if (who != NULL) {
+	} else if (r == -ESTALE) {
 		end(exchange, BELAY_PROBE_ANOTHER_ANSWERED, -ESTALE, who, NULL);
+	} else if (r < 0 || there < 0) {
+		end_system(exchange, BELAY_PROBE_IO, r < 0 ? r : there);
 	} else {
 		report->proved |= BELAY_PROOF_STILL;
 		end(exchange, BELAY_PROBED, 0, NULL, NULL);
 	}
+}
+
+static void judge(struct belay__exchange *exchange)
+{
+	struct belay_probe_report *report = &exchange->report;
+	const struct belay__reply reply = { body_of(exchange), exchange->body_len, exchange->nonce };
+	enum belay_probe_error error;
+	const char *text = NULL;
+
+	if (exchange->expected == NULL && exchange->several_senders)
+		report->answered_by = 0;
+	if (exchange->expected != NULL)
+		error = belay__probe_reply_judge(&reply, exchange->expected, &report->proved, &text);
+	else
+		error = belay__probe_reply_claim(&reply, exchange->claimed, &report->proved, &text);
+	if (error != BELAY_PROBED)
+		end(exchange, error, error == BELAY_PROBE_IDENTITY_MISMATCH ? -ESTALE : -EPROTO,
+			text, NULL);
+	else if (exchange->expected != NULL)
+		judge_sender(exchange);
+	else
+		end(exchange, BELAY_PROBED, 0, NULL, NULL);
 }
 
 static bool step_receiving(struct belay__exchange *exchange)
@@ -334,6 +418,9 @@ static bool step_receiving(struct belay__exchange *exchange)
 		if (n <= 0) {
 			if (n == 0 || n == -ECONNRESET)
 				hung_up(exchange);
+			else if (n == -EPROTO)
+				end(exchange, BELAY_PROBE_IO, n, "descriptors came with its bytes",
+					NULL);
 			else
 				end_system(exchange, BELAY_PROBE_IO, n);
 			return true;
@@ -358,6 +445,16 @@ int belay__exchange_step(struct belay__exchange *exchange)
 		if (!steps[exchange->state](exchange))
 			return -EAGAIN;
 	return 0;
+}
+
+void belay__exchange_run(struct belay__exchange *exchange)
+{
+	exchange->may_wait = true;
+	while (belay__exchange_step(exchange) == -EAGAIN)
+		/* Somebody who trickles bytes is always ready, so the clock is asked as well. */
+		if (belay__clock_ns(CLOCK_MONOTONIC) >= exchange->deadline_ns ||
+			belay__wait_until(exchange->fd, exchange->wants, exchange->deadline_ns) < 0)
+			belay__exchange_expire(exchange);
 }
 
 void belay__exchange_expire(struct belay__exchange *exchange)
@@ -407,6 +504,7 @@ void belay__exchange_done(struct belay__exchange *exchange)
 	exchange->fd = belay__close(exchange->fd);
 	exchange->sender_pidfd = belay__close(exchange->sender_pidfd);
 	belay_handle_close(&exchange->handle);
+	exchange->closer = belay__closer_free(exchange->closer);
 	free(exchange->long_body);
 	exchange->long_body = NULL;
 }

@@ -19,9 +19,20 @@ const char *belay__probe_unexpected(const struct belay_envelope *envelope,
 /* The number of a request that carries NONCE: its first eight bytes, least significant first. */
 uint64_t belay__probe_request_id(const uint8_t nonce[BELAY_PROBE_NONCE_LEN]);
 
-/* What the LEN bytes of a reply's body prove to whoever asked with NONCE for EXPECTED. BELAY_PROBED, or
- * the first thing that is wrong and *ret_text where there is more to say (static). *proved gets
- * BELAY_PROOF_NONCE and BELAY_PROOF_RECORD added as far as it went. */
-enum belay_probe_error belay__probe_reply_judge(const uint8_t *body, size_t len,
-	const uint8_t nonce[BELAY_PROBE_NONCE_LEN], const struct belay_daemon *expected,
-	unsigned *proved, const char **ret_text);
+/* A reply as it came, and the nonce that was asked with. */
+struct belay__reply {
+	const uint8_t *body;
+	size_t len;
+	const uint8_t *nonce; /* BELAY_PROBE_NONCE_LEN bytes */
+};
+
+/* What REPLY proves to whoever asked for EXPECTED. BELAY_PROBED, or the first thing that is wrong and
+ * *ret_text where there is more to say (static; else NULL). *proved gets BELAY_PROOF_NONCE and
+ * BELAY_PROOF_RECORD added as far as it went. */
+enum belay_probe_error belay__probe_reply_judge(const struct belay__reply *reply,
+	const struct belay_daemon *expected, unsigned *proved, const char **ret_text);
+
+/* The same for whoever expects nobody: BELAY_PROBED and in *ret_claimed the record that the reply carries,
+ * which must be complete and fit. */
+enum belay_probe_error belay__probe_reply_claim(const struct belay__reply *reply,
+	struct belay_daemon *ret_claimed, unsigned *proved, const char **ret_text);

@@ -5,30 +5,15 @@
 #include "backend/daemon_message.h"
 #include "wire/broker.h"
 
-static enum belay_probe_error judge_record(struct belay_bytes bytes,
-	const struct belay_daemon *expected, const char **ret_text)
+/* The record that REPLY carries, if it is one to this request; it may still lack something. */
+static enum belay_probe_error open_reply(const struct belay__reply *reply, unsigned *proved,
+	struct belay__daemon_process *ret_message, const char **ret_text)
 {
-	struct belay__daemon_process message;
-
-	if (belay__proto_decode(&belay__type_daemon_process, bytes.at, bytes.len, &message) < 0)
-		return BELAY_PROBE_DECODE_DAEMON_PROCESS;
-	*ret_text = belay__daemon_message_lacks(&message);
-	if (*ret_text != NULL)
-		return BELAY_PROBE_IDENTITY;
-	*ret_text = belay__daemon_message_differs(&message, expected);
-	return *ret_text != NULL ? BELAY_PROBE_IDENTITY_MISMATCH : BELAY_PROBED;
-}
-
-enum belay_probe_error belay__probe_reply_judge(const uint8_t *body, size_t len,
-	const uint8_t nonce[BELAY_PROBE_NONCE_LEN], const struct belay_daemon *expected,
-	unsigned *proved, const char **ret_text)
-{
-	uint64_t request_id = belay__probe_request_id(nonce);
+	uint64_t request_id = belay__probe_request_id(reply->nonce);
 	struct belay_envelope envelope;
-	enum belay_probe_error error;
 
 	*ret_text = NULL;
-	if (belay_envelope_decode(body, len, &envelope) < 0)
+	if (belay_envelope_decode(reply->body, reply->len, &envelope) < 0)
 		return BELAY_PROBE_DECODE_FRAME;
 	*ret_text = belay__probe_unexpected(&envelope, BELAY_ENVELOPE_RESPONSE, &request_id);
 	if (*ret_text != NULL)
@@ -37,16 +22,45 @@ enum belay_probe_error belay__probe_reply_judge(const uint8_t *body, size_t len,
 		*ret_text = "payload shorter than nonce";
 		return BELAY_PROBE_MALFORMED_PAYLOAD;
 	}
-	if (memcmp(envelope.payload.at, nonce, BELAY_PROBE_NONCE_LEN) != 0) {
+	if (memcmp(envelope.payload.at, reply->nonce, BELAY_PROBE_NONCE_LEN) != 0) {
 		*ret_text = "nonce does not match endpoint probe request";
 		return BELAY_PROBE_UNEXPECTED_FRAME;
 	}
 	*proved |= BELAY_PROOF_NONCE;
+	if (belay__proto_decode(&belay__type_daemon_process,
+		    envelope.payload.at + BELAY_PROBE_NONCE_LEN,
+		    envelope.payload.len - BELAY_PROBE_NONCE_LEN, ret_message) < 0)
+		return BELAY_PROBE_DECODE_DAEMON_PROCESS;
+	return BELAY_PROBED;
+}
 
-	envelope.payload.at += BELAY_PROBE_NONCE_LEN;
-	envelope.payload.len -= BELAY_PROBE_NONCE_LEN;
-	error = judge_record(envelope.payload, expected, ret_text);
-	if (error == BELAY_PROBED)
-		*proved |= BELAY_PROOF_RECORD;
-	return error;
+enum belay_probe_error belay__probe_reply_judge(const struct belay__reply *reply,
+	const struct belay_daemon *expected, unsigned *proved, const char **ret_text)
+{
+	struct belay__daemon_process message;
+	enum belay_probe_error error = open_reply(reply, proved, &message, ret_text);
+
+	if (error != BELAY_PROBED)
+		return error;
+	*ret_text = belay__daemon_message_lacks(&message);
+	if (*ret_text != NULL)
+		return BELAY_PROBE_IDENTITY;
+	*ret_text = belay__daemon_message_differs(&message, expected);
+	if (*ret_text != NULL)
+		return BELAY_PROBE_IDENTITY_MISMATCH;
+	*proved |= BELAY_PROOF_RECORD;
+	return BELAY_PROBED;
+}
+
+enum belay_probe_error belay__probe_reply_claim(const struct belay__reply *reply,
+	struct belay_daemon *ret_claimed, unsigned *proved, const char **ret_text)
+{
+	struct belay__daemon_process message;
+	enum belay_probe_error error = open_reply(reply, proved, &message, ret_text);
+
+	if (error != BELAY_PROBED)
+		return error;
+	return belay__daemon_from_message(&message, ret_claimed, ret_text) < 0
+		? BELAY_PROBE_IDENTITY
+		: BELAY_PROBED;
 }

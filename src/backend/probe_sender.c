@@ -11,15 +11,21 @@
 #include "identity/process_info.h"
 #include "ipc/control.h"
 
-/* Nobody has a use for descriptors here; closing one may take as long as its sender likes. */
-static void discard_strays(struct belay__control *control)
-{
-	struct belay__closer *closer;
+/* How often descriptors may come along where the kernel lets them: some writer may do it by mistake, but
+ * each may hold up a thread for as long as its sender likes, or stay open where there is no thread left. */
+#define STRAYS_MAX 4
 
-	if (control->fd_count == 0 || belay__closer_new(&closer) < 0)
-		return;
-	belay__control_discard(control, closer);
-	(void)belay__closer_free(closer);
+/* Nobody has a use for descriptors here. 0, or -EPROTO: they came too often. */
+static int discard_strays(struct belay__exchange *exchange, struct belay__control *control)
+{
+	if (control->fd_count == 0)
+		return 0;
+	/* Short of memory they are kept open, as the closer keeps those that it has no thread for. */
+	if (exchange->closer == NULL && belay__closer_new(&exchange->closer) < 0)
+		exchange->closer = NULL;
+	if (exchange->closer != NULL)
+		belay__control_discard(control, exchange->closer);
+	return ++exchange->strays > STRAYS_MAX ? -EPROTO : 0;
 }
 
 /* Another process answers than the one that was verified; it may be a child of it. By the next segment
@@ -43,7 +49,7 @@ static void note_first(struct belay__exchange *exchange, const struct belay__con
 	}
 	exchange->sender = report->answered_by = control->credentials.pid;
 	exchange->sender_uid = report->answered_uid = control->credentials.uid;
-	if (exchange->sender != exchange->handle.pid)
+	if (exchange->expected != NULL && exchange->sender != exchange->handle.pid)
 		ask_for_pidfd(exchange);
 }
 
@@ -72,6 +78,7 @@ int belay__probe_receive(struct belay__exchange *exchange, const struct iovec *p
 		.msg_controllen = sizeof(room),
 	};
 	ssize_t len;
+	int r;
 
 	do
 		len = recvmsg(exchange->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -83,57 +90,73 @@ int belay__probe_receive(struct belay__exchange *exchange, const struct iovec *p
 	if (len > 0)
 		note_sender(exchange, &control);
 	control.pidfd = belay__close(control.pidfd);
-	discard_strays(&control);
-	return (int)len;
+	r = discard_strays(exchange, &control);
+	return r < 0 ? r : (int)len;
 }
 
-/* Whether the process behind PIDFD has its number still; a zombie has. */
-static bool has_number(int pidfd)
+/* 0: the process behind PIDFD has its number still (a zombie has); -ESRCH: it was reaped; or another
+ * negative errno. */
+static int has_number(int pidfd)
 {
-	return syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno == EPERM;
+	return syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno == EPERM ? 0 : -errno;
 }
 
 /* Kernels before 6.5 give no pidfd with the segment: then one of whoever has the number by now. That
  * another descendant took the sender's number within these microseconds is not ruled out there. Where
- * they do give one, none means that its process was reaped already, and its number anybody's. */
+ * they do give one, none means that its process was reaped already, and its number anybody's; or that
+ * there was no descriptor left, which opening one by number tells apart. 0, -ESRCH (reaped) or another
+ * negative errno. */
 static int open_sender(struct belay__exchange *exchange)
 {
-	if (exchange->sender_pidfd < 0 && !exchange->names_pidfds)
-		exchange->sender_pidfd = (int)syscall(SYS_pidfd_open, exchange->sender, 0);
-	return exchange->sender_pidfd;
+	int fd;
+
+	if (exchange->sender_pidfd >= 0)
+		return 0;
+	fd = (int)syscall(SYS_pidfd_open, exchange->sender, 0);
+	if (fd < 0)
+		return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+	if (exchange->names_pidfds) {
+		(void)close(fd);
+		return -ESRCH;
+	}
+	exchange->sender_pidfd = fd;
+	return 0;
 }
 
-const char *belay__probe_sender_differs(struct belay__exchange *exchange)
+/* Whether the sender descends from the process that was verified: 1, 0, or a negative errno. */
+static int is_descendant(struct belay__exchange *exchange)
 {
-	pid_t verified = exchange->handle.pid;
+	int r = open_sender(exchange), known;
+
+	if (r < 0)
+		return r;
+	r = belay__is_ancestor(exchange->sender, exchange->handle.pid);
+	known = has_number(exchange->sender_pidfd);
+	return known < 0 ? known : r;
+}
+
+int belay__probe_sender_check(struct belay__exchange *exchange, const char **ret_who)
+{
 	int r;
 
-	if (exchange->several_senders)
-		return "several processes, or one that the kernel does not name";
-	if (exchange->sender == verified)
-		return NULL;
-	if (exchange->sender <= 0)
-		return "a process outside of this pid namespace";
-	if (open_sender(exchange) < 0)
-		return "a process that is gone already";
-	r = belay__is_ancestor(exchange->sender, verified);
-	if (r < 0 || !has_number(exchange->sender_pidfd))
-		return "a process that is gone already, or hidden";
-	if (r == 0)
-		return "no descendant of the recorded process";
+	if (exchange->several_senders) {
+		*ret_who = "several processes, or one that the kernel does not name";
+		return -ESTALE;
+	}
+	if (exchange->sender == exchange->handle.pid)
+		return 0;
+	if (exchange->sender <= 0) {
+		*ret_who = "a process outside of this pid namespace";
+		return -ESTALE;
+	}
+	r = is_descendant(exchange);
+	if (r < 0 && r != -ESRCH && r != -EACCES)
+		return r;
+	if (r <= 0) {
+		*ret_who = r < 0 ? "a process that is gone already, or hidden"
+				 : "no descendant of the recorded process";
+		return -ESTALE;
+	}
 	exchange->report.by_descendant = true;
-	return NULL;
-}
-
-bool belay__probe_still_there(const struct belay_handle *handle)
-{
-	struct belay__stat stat;
-
-	/* Its start time was read while the pidfd said "alive": as long as it does, the number, the
-	 * start time and the process belong together, and reading it again would say nothing new. */
-	if (handle->pidfd >= 0)
-		return belay_handle_alive(handle) == 1;
-	return belay__read_stat(handle->pid, &stat) == 0 &&
-		stat.start_ticks == handle->start_ticks && stat.state != 'Z' && stat.state != 'X' &&
-		stat.state != 'x';
+	return 0;
 }

@@ -37,11 +37,12 @@ static int fail_read(const struct belay__frame_stream *stream, int code, struct 
 	}
 }
 
-/* Answers the request in FRAME. 0, or a negative errno with a sentence. */
+/* Answers the request in FRAME, by way of OUT, of BELAY_PROBE_ANSWER_MAX bytes. 0, or a negative errno with
+ * a sentence. */
 static int answer(const struct belay__frame_stream *stream, const struct belay_frame_found *frame,
-	const struct belay_daemon *self, uint64_t deadline_ns, struct belay_error *reterr)
+	const struct belay_daemon *self, uint8_t *out, uint64_t deadline_ns,
+	struct belay_error *reterr)
 {
-	uint8_t out[BELAY_PROBE_ANSWER_MAX - 1024];
 	struct belay_envelope envelope;
 	struct belay_probe_request request;
 	const char *text;
@@ -54,7 +55,7 @@ static int answer(const struct belay__frame_stream *stream, const struct belay_f
 	if (belay_probe_request_read(&envelope, &request, &text) < 0)
 		return belay__fail(reterr, -EPROTO,
 			"serving a probe: the request is none (%s); hang up on this peer", text);
-	n = belay_probe_answer(&request, self, out, sizeof(out));
+	n = belay_probe_answer(&request, self, out, BELAY_PROBE_ANSWER_MAX);
 	if (n < 0)
 		return belay__fail(reterr, (int)n,
 			"serving a probe: the answer does not fit (too much trace context); "
@@ -66,7 +67,7 @@ static int answer(const struct belay__frame_stream *stream, const struct belay_f
 	return 0;
 }
 
-static int serve(struct belay__frame_stream *stream, const struct belay_daemon *self,
+static int serve(struct belay__frame_stream *stream, const struct belay_daemon *self, uint8_t *out,
 	unsigned count, uint64_t deadline_ns, struct belay_error *reterr)
 {
 	struct belay_frame_found frame;
@@ -82,7 +83,7 @@ static int serve(struct belay__frame_stream *stream, const struct belay_daemon *
 		/* Who never stops asking is not served beyond the deadline. */
 		if (answered > 0 && belay__clock_ns(CLOCK_MONOTONIC) >= deadline_ns)
 			return fail_read(stream, -ETIMEDOUT, reterr);
-		r = answer(stream, &frame, self, deadline_ns, reterr);
+		r = answer(stream, &frame, self, out, deadline_ns, reterr);
 		if (r < 0)
 			return r;
 		answered++;
@@ -90,23 +91,39 @@ static int serve(struct belay__frame_stream *stream, const struct belay_daemon *
 	return answered;
 }
 
+/* Where the kernel has it, a sender of descriptors fails; elsewhere they are closed here. What is to be put
+ * back afterwards, or a negative errno: nothing. */
+static int refuse_rights(int connection)
+{
+	const int off = 0;
+	socklen_t len = sizeof(off);
+	int before;
+
+	if (getsockopt(connection, SOL_SOCKET, SO_PASSRIGHTS, &before, &len) < 0 ||
+		setsockopt(connection, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) < 0)
+		return -errno;
+	return before;
+}
+
 int belay_probe_serve(int connection, const struct belay_daemon *self, unsigned count,
 	unsigned timeout_ms, struct belay_error *reterr)
 {
-	uint64_t deadline_ns = belay__clock_ns(CLOCK_MONOTONIC) + timeout_ms * BELAY__NS_PER_MS;
+	uint64_t deadline_ns = belay__clock_ns(CLOCK_MONOTONIC) +
+		(timeout_ms > 0 ? timeout_ms : BELAY_PROBE_TIMEOUT_MS) * BELAY__NS_PER_MS;
 	const size_t size = BELAY_FRAME_HEADER + REQUEST_MAX;
 	struct belay__frame_stream stream;
-	const int off = 0;
-	uint8_t *buffer = malloc(size);
-	int r;
+	uint8_t *buffer = malloc(size + BELAY_PROBE_ANSWER_MAX);
+	int rights, r;
 
 	if (buffer == NULL)
 		return belay__fail(reterr, -ENOMEM, "serving a probe: no memory; try again later");
-	/* Where the kernel has it, a sender of descriptors fails; elsewhere they are closed here. */
-	(void)setsockopt(connection, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	rights = refuse_rights(connection);
 	belay__frame_stream_start(&stream, connection, buffer, size, REQUEST_MAX);
 	stream.exact = true; /* what follows the last probe is the caller's */
-	r = serve(&stream, self, count, deadline_ns, reterr);
+	r = serve(&stream, self, buffer + size, count, deadline_ns, reterr);
 	free(buffer);
+	/* What follows may be a protocol that passes some. */
+	if (rights >= 0)
+		(void)setsockopt(connection, SOL_SOCKET, SO_PASSRIGHTS, &rights, sizeof(rights));
 	return r;
 }

@@ -219,6 +219,43 @@ static void a_blocking_connection_stays_one(void **state)
 	close_pair(ends);
 }
 
+/* What follows the last probe may pass descriptors, where that is what the connection is for. */
+static void descriptors_are_refused_only_meanwhile(void **state)
+{
+	struct place *place = *state;
+	uint8_t bytes[256];
+	size_t size = make_request(1, bytes, sizeof(bytes));
+
+	for (int before = 0; before < 2; before++) {
+		int ends[2], after = -1;
+		socklen_t len = sizeof(after);
+
+		pair_with(ends, bytes, size, false);
+		if (setsockopt(ends[1], SOL_SOCKET, SO_PASSRIGHTS, &before, sizeof(before)) < 0) {
+			close_pair(ends);
+			skip(); /* before 6.16 */
+		}
+		assert_int_equal(belay_probe_serve(ends[1], &place->self, 1, TEST_PLENTY_MS, NULL),
+			1);
+		assert_int_equal(getsockopt(ends[1], SOL_SOCKET, SO_PASSRIGHTS, &after, &len), 0);
+		assert_int_equal(after, before);
+		close_pair(ends);
+	}
+}
+
+static void no_timeout_is_the_default_one(void **state)
+{
+	struct place *place = *state;
+	uint64_t began_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	int ends[2];
+
+	pair_with(ends, "", 0, false);
+	assert_int_equal(belay_probe_serve(ends[1], &place->self, 1, 0, NULL), -ETIMEDOUT);
+	assert_true(belay__clock_ns(CLOCK_MONOTONIC) - began_ns >=
+		BELAY_PROBE_TIMEOUT_MS * BELAY__NS_PER_MS);
+	close_pair(ends);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +267,8 @@ int main(void)
 		PLACE_TEST(who_never_asks_is_waited_for_until_the_deadline),
 		PLACE_TEST(who_never_reads_is_waited_for_until_the_deadline),
 		PLACE_TEST(a_blocking_connection_stays_one),
+		PLACE_TEST(descriptors_are_refused_only_meanwhile),
+		PLACE_TEST(no_timeout_is_the_default_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,6 +106,47 @@ static void a_descendant_may_answer(void **state)
 
 /* --- who is not --- */
 
+/* Answers, and becomes another program: number, start time and pidfd stay as they were. */
+static int body_answers_and_executes(void *argument)
+{
+	const struct daemon *daemon = argument;
+	struct belay_daemon self = daemon->place->self;
+	int connection = accept4(daemon->place->listener, NULL, NULL, SOCK_CLOEXEC);
+
+	self.pid = (uint32_t)getpid();
+	if (belay_probe_serve(connection, &self, 1, TEST_PLENTY_MS, NULL) != 1)
+		return 1;
+	(void)execl("/bin/sleep", "sleep", "1000", (char *)NULL);
+	(void)!write(daemon->go, "!", 1);
+	return 2;
+}
+
+static void who_executes_another_program_meanwhile_is_not_there_any_more(void **state)
+{
+	struct place *place = *state;
+	struct daemon daemon = { .place = place };
+	struct belay_handle handle = { .pid = -7 };
+	struct belay_probe_report report;
+	struct belay_prober *prober;
+	struct child child;
+	int ends[2];
+	char byte;
+
+	assert_return_code(pipe2(ends, O_CLOEXEC), errno);
+	daemon.go = ends[1];
+	child = child_start(body_answers_and_executes, &daemon);
+	place->self = *record_of(place, &child);
+	prober = ask(place);
+	(void)close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 0); /* closed by the execution */
+	(void)close(ends[0]);
+	assert_int_equal(conclude(prober, &handle, &report, NULL), -ESRCH);
+	assert_int_equal(report.error, BELAY_PROBE_ENDED);
+	assert_int_equal(report.proved, TEST_ALL_PROOFS & ~(unsigned)BELAY_PROOF_STILL);
+	assert_int_equal(handle.pid, -7);
+	child_end(&child);
+}
+
 static void a_copied_record_proves_nothing(void **state)
 {
 	struct place *place = *state;
@@ -229,7 +270,7 @@ static int body_has_a_child_of_number(void *argument)
 {
 	const int *pipes = argument;
 	struct clone_args how = { .exit_signal = SIGCHLD };
-	pid_t number;
+	pid_t number, parent = getpid();
 	long pid;
 
 	if (read(pipes[0], &number, sizeof(number)) != (ssize_t)sizeof(number))
@@ -238,9 +279,8 @@ static int body_has_a_child_of_number(void *argument)
 	how.set_tid_size = 1;
 	pid = syscall(SYS_clone3, &how, sizeof(how));
 	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)pause();
-		_exit(0);
+		die_with(parent);
+		_exit(body_sleeps(NULL));
 	}
 	if (write(pipes[3], pid > 0 ? "y" : "n", 1) != 1)
 		return 1;
@@ -255,7 +295,7 @@ static void a_number_that_a_descendant_has_only_now_proves_nothing(void **state)
 	struct child victim, squatter;
 	struct belay_probe_report report;
 	struct belay_prober *prober;
-	int pipes[4];
+	int pipes[4], grandchild = -EBADF;
 	char answer;
 
 	assert_return_code(pipe2(pipes, O_CLOEXEC), errno);
@@ -269,12 +309,18 @@ static void a_number_that_a_descendant_has_only_now_proves_nothing(void **state)
 	assert_int_equal(write(pipes[1], &squatter.pid, sizeof(squatter.pid)), sizeof(squatter.pid));
 	assert_int_equal(read(pipes[2], &answer, 1), 1);
 	/* Others than root may not choose numbers: then nobody has it. */
-	if (answer != 'y')
+	if (answer == 'y')
+		grandchild = (int)syscall(SYS_pidfd_open, squatter.pid, 0);
+	else
 		print_message("clone3() with set_tid is not permitted here\n");
 	assert_int_equal(conclude(prober, NULL, &report, NULL), -ESTALE);
 	assert_int_equal(report.error, BELAY_PROBE_ANOTHER_ANSWERED);
 	assert_int_equal(report.answered_by, squatter.pid);
 	child_end(&victim);
+	/* It goes with its parent, however early that was: it would hold our output open for ever. */
+	if (grandchild >= 0)
+		wait_readable(grandchild);
+	(void)belay__close(grandchild);
 	for (size_t i = 0; i < sizeof(pipes) / sizeof(*pipes); i++)
 		(void)close(pipes[i]);
 }
@@ -365,11 +411,13 @@ static void a_record_of_another_endpoint_is_refused_unseen(void **state)
 	struct pollfd visitor = { .fd = place->listener, .events = POLLIN };
 	struct belay_daemon record = place->self;
 	struct belay_probe_report report;
+	struct belay_error error;
 
 	record.pid = 0; /* verifying would say so */
 	(void)snprintf(record.endpoint.namespace_id, sizeof(record.endpoint.namespace_id), "Shared");
-	assert_int_equal(probe(place, &record, &report, NULL), -ESTALE);
+	assert_int_equal(probe(place, &record, &report, &error), -ESTALE);
 	assert_int_equal(report.error, BELAY_PROBE_ENDPOINT_MISMATCH);
+	assert_non_null(strstr(error.text, "in namespace Shared"));
 	assert_int_equal(report.proved, 0);
 	assert_int_equal(poll(&visitor, 1, 0), 0);
 }
@@ -418,6 +466,7 @@ int main(void)
 		PLACE_TEST(a_record_from_its_sidecar_is_proved),
 		PLACE_TEST(who_listens_is_told_and_not_required),
 		PLACE_TEST(a_descendant_may_answer),
+		PLACE_TEST(who_executes_another_program_meanwhile_is_not_there_any_more),
 		PLACE_TEST(a_copied_record_proves_nothing),
 		PLACE_TEST(an_ancestor_is_no_descendant),
 		PLACE_TEST(every_part_of_an_answer_must_be_of_one_process),

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -182,6 +183,29 @@ static inline void read_request(int connection, struct belay_probe_request *requ
 static inline void send_all(int connection, const void *bytes, size_t len)
 {
 	assert_return_code(belay__stream_write(connection, bytes, len, test_deadline(), NULL), 0);
+}
+
+/* Sends BYTES with a descriptor. False: it did not go, by errno; EPERM: the kernel does not let it. */
+static inline bool send_with_descriptor(int connection, void *bytes, size_t len)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .room = { 0 } };
+	struct iovec part = { bytes, len };
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &connection, sizeof(connection));
+	return sendmsg(connection, &message, MSG_NOSIGNAL) == (ssize_t)len;
 }
 
 /* Waits until the peer has hung up. */

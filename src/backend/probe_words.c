@@ -1,6 +1,8 @@
 #include "backend/probe_words.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -30,7 +32,7 @@ static const struct words words[] = {
 	[BELAY_PROBE_TIMEOUT] = { "Timeout",
 		"it did not answer in time", "it may be busy: try again, or allow more time" },
 	[BELAY_PROBE_IO] = { "Io",
-		"it hung up without a whole answer", "see its log, or whether it serves probes" },
+		"no whole answer came", "see its log, or whether it serves probes" },
 	[BELAY_PROBE_UNSUPPORTED_FRAMING_VERSION] = { "UnsupportedFramingVersion",
 		"the answer is in no framing of broker v1", "see what listens there" },
 	[BELAY_PROBE_FRAME_TOO_LARGE] = { "FrameTooLarge",
@@ -55,6 +57,10 @@ static const struct words words[] = {
 		"the process ended while it was probed", "read its record again" },
 };
 /* clang-format on */
+
+/* The same class, when nothing is wrong with the peer. */
+static const struct words local_io = { "Io", "this side could not go on",
+	"close descriptors, raise the limit, or see what the system lacks" };
 
 static const char *const proofs[] = { "endpoint", "process", "nonce", "record", "credentials",
 	"still" };
@@ -81,12 +87,19 @@ const char *belay_proof_name(enum belay_proof proof)
 	return "unknown";
 }
 
+static bool is_of_peer(int code)
+{
+	return code == -ECONNRESET || code == -EPIPE || code == -EPROTO;
+}
+
 int belay__probe_sentence(const struct belay_probe_report *report, const char *endpoint, int code,
 	const char *detail, struct belay_error *reterr)
 {
 	const struct words *row = words_of(report->error);
 
 	assert(row != NULL);
+	if (report->error == BELAY_PROBE_IO && !is_of_peer(code))
+		row = &local_io;
 	return belay__fail(reterr, code, "probe of %s: %s%s%s%s; %s", endpoint, row->what,
 		detail != NULL ? " (" : "", detail != NULL ? detail : "", detail != NULL ? ")" : "",
 		row->next);

@@ -78,7 +78,7 @@ int belay__handoff_path(const char *backend_path, char ret_path[BELAY__BROKER_PA
 	char digits[17], path[BELAY__BROKER_PATH_SIZE];
 	int made;
 
-	if (slash == NULL || slash[1] == '\0')
+	if (backend_path[0] != '/' || slash[1] == '\0')
 		return belay__fail(reterr, -EINVAL,
 			"a backend's path is absolute and ends in the name of its socket");
 	dir_len = (size_t)(slash - backend_path);

@@ -20,7 +20,7 @@ static enum belay__conform_verdict offend(struct belay__conform *conform, const 
 	if (belay__conform_dial(conform, conform->socket, &line) < 0 ||
 		belay__conform_say(conform, &line, bytes, len) < 0)
 		return BELAY__CONFORM_FAIL;
-	(void)belay__conform_listen(&line, belay__conform_quiet_ns(), &reply);
+	(void)belay__conform_listen(&line, belay__conform_quiet_ns(conform), &reply);
 	belay__conform_hang_up(&line);
 	return belay__conform_alive(conform);
 }
@@ -158,10 +158,13 @@ enum belay__conform_verdict belay__conform_too_large(struct belay__conform *conf
 	switch (belay__conform_listen(&line, belay__conform_deadline_ns(conform), &reply)) {
 	case BELAY__CONFORM_SILENCE:
 		return belay__conform_fail(conform, "it waits for the body");
-	case BELAY__CONFORM_FRAME:
-		return belay__conform_fail(conform, "it answered");
-	case BELAY__CONFORM_HUNG_UP:
 	case BELAY__CONFORM_NOISE:
+		return belay__conform_fail(conform, "it answered with bytes that are no frame");
+	case BELAY__CONFORM_FRAME:
+		if (reply.envelope.payload_protocol == BELAY_PROTOCOL_PROBE)
+			return belay__conform_fail(conform, "it answered");
+		break;
+	case BELAY__CONFORM_HUNG_UP:
 		break;
 	}
 	belay__conform_hang_up(&line);

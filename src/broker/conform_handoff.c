@@ -141,7 +141,7 @@ enum belay__conform_verdict belay__conform_serves(struct belay__conform *conform
 
 	if (verdict != BELAY__CONFORM_PASS)
 		return verdict;
-	if (belay__handover_hung_up_on(handover.ours[0], belay__conform_quiet_ns()))
+	if (belay__handover_hung_up_on(handover.ours[0], belay__conform_quiet_ns(conform)))
 		return belay__conform_fail(conform, "it hung up on the client it had accepted");
 	/* Its own protocol is not known here; whoever serves probes everywhere answers one. */
 	if (belay__conform_use(conform, &client, handover.ours[0]) < 0)
@@ -151,7 +151,7 @@ enum belay__conform_verdict belay__conform_serves(struct belay__conform *conform
 	len = belay__conform_question_write(&question, bytes);
 	if (belay__conform_say(conform, &client, bytes, len) < 0)
 		return BELAY__CONFORM_FAIL;
-	switch (belay__conform_listen(&client, belay__conform_quiet_ns(), &reply)) {
+	switch (belay__conform_listen(&client, belay__conform_quiet_ns(conform), &reply)) {
 	case BELAY__CONFORM_FRAME:
 		return belay__conform_pass(conform, "it answers a probe on it");
 	case BELAY__CONFORM_NOISE:
@@ -235,7 +235,7 @@ enum belay__conform_verdict belay__conform_two_fds(struct belay__conform *confor
 	return verdict == BELAY__CONFORM_PASS ? closed(conform, &handover) : verdict;
 }
 
-/* Hands over FD, which it takes, instead of a connection. */
+/* Hands over FD, which it takes, or a negative errno, instead of a connection. */
 static enum belay__conform_verdict refuses_this(struct belay__conform *conform, int fd,
 	const char *what)
 {
@@ -244,7 +244,8 @@ static enum belay__conform_verdict refuses_this(struct belay__conform *conform, 
 		0);
 
 	if (fd < 0)
-		return belay__conform_skip(conform, "there is no %s: %s", what, strerror(errno));
+		return belay__conform_skip(conform, "this system has not %s to give: %s", what,
+			strerror(-fd));
 	handover.theirs[0] = fd;
 	handover.count = 1;
 	return verdict == BELAY__CONFORM_PASS ? refused(conform, &handover, what) : verdict;
@@ -252,20 +253,21 @@ static enum belay__conform_verdict refuses_this(struct belay__conform *conform, 
 
 enum belay__conform_verdict belay__conform_file(struct belay__conform *conform)
 {
-	return refuses_this(conform, memfd_create("belay-conform", MFD_CLOEXEC), "a file");
+	int fd = memfd_create("belay-conform", MFD_CLOEXEC);
+
+	return refuses_this(conform, fd < 0 ? -errno : fd, "a file");
 }
 
 enum belay__conform_verdict belay__conform_listener(struct belay__conform *conform)
 {
 	/* A name that the kernel gives: nothing is left behind. */
 	static const struct sockaddr_un any = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd >= 0 &&
-		(bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) < 0 ||
-			listen(fd, 1) < 0))
-		fd = belay__close(fd);
-	return refuses_this(conform, fd, "a listening socket");
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) < 0 ||
+		listen(fd, 1) < 0)
+		return refuses_this(conform, -errno, "a listening socket");
+	return refuses_this(conform, TAKE_FD(fd), "a listening socket");
 }
 
 enum belay__conform_verdict belay__conform_datagram(struct belay__conform *conform)

@@ -13,6 +13,8 @@
 #include "base/fd.h"
 #include "wire/bytes.h"
 
+enum { REFUSALS_MAX = 8 };
+
 __attribute__((format(printf, 2, 0))) static void explain(struct belay__conform *conform,
 	const char *format, va_list arguments)
 {
@@ -64,9 +66,14 @@ uint64_t belay__conform_deadline_ns(const struct belay__conform *conform)
 	return belay__clock_ns(CLOCK_MONOTONIC) + patience_ns(conform);
 }
 
-uint64_t belay__conform_quiet_ns(void)
+uint64_t belay__conform_quiet_ns(const struct belay__conform *conform)
 {
-	return belay__clock_ns(CLOCK_MONOTONIC) + BELAY__CONFORM_QUIET_MS * BELAY__NS_PER_MS;
+	uint64_t quiet_ns = BELAY__CONFORM_QUIET_MS * BELAY__NS_PER_MS;
+
+	/* Whoever is given more time to answer is given more time to answer what he should not. */
+	if (quiet_ns < patience_ns(conform) / 10)
+		quiet_ns = patience_ns(conform) / 10;
+	return belay__clock_ns(CLOCK_MONOTONIC) + quiet_ns;
 }
 
 int belay__conform_use(struct belay__conform *conform, struct belay__conform_line *line, int fd_take)
@@ -252,20 +259,45 @@ enum belay__conform_verdict belay__conform_alive(struct belay__conform *conform)
 	return belay__conform_fail(conform, "afterwards, a new connection: %s", what);
 }
 
+/* Hears LINE until DEADLINE_NS: no probe's answer may come, only frames of other protocols, a few, or other
+ * bytes if NOISE is fine. */
+static enum belay__conform_verdict hear_nothing(struct belay__conform *conform,
+	struct belay__conform_line *line, uint64_t deadline_ns, bool noise, const char *what)
+{
+	struct belay__conform_reply reply;
+	enum belay__conform_sound sound = BELAY__CONFORM_FRAME;
+
+	for (int i = 0; i < REFUSALS_MAX && sound == BELAY__CONFORM_FRAME; i++) {
+		sound = belay__conform_listen(line, deadline_ns, &reply);
+		if (sound == BELAY__CONFORM_FRAME &&
+			reply.envelope.payload_protocol == BELAY_PROTOCOL_PROBE)
+			return belay__conform_fail(conform, "it answered one with %s", what);
+	}
+	if (sound == BELAY__CONFORM_NOISE && !noise)
+		return belay__conform_fail(conform,
+			"it answered one with %s with bytes that are no frame", what);
+	return BELAY__CONFORM_PASS;
+}
+
 enum belay__conform_verdict belay__conform_in_vain(struct belay__conform *conform,
 	const struct belay__conform_question *question, const char *what)
 {
 	_cleanup_line_ struct belay__conform_line line = { .fd = -EBADF };
-	struct belay__conform_reply reply;
 	uint8_t bytes[BELAY__CONFORM_QUESTION_MAX];
 	size_t len = belay__conform_question_write(question, bytes);
+	uint64_t asked_ns, took_ns;
 
 	if (belay__conform_dial(conform, conform->socket, &line) < 0 ||
 		belay__conform_say(conform, &line, bytes, len) < 0)
 		return BELAY__CONFORM_FAIL;
-	if (belay__conform_listen(&line, belay__conform_quiet_ns(), &reply) == BELAY__CONFORM_FRAME &&
-		reply.envelope.payload_protocol == BELAY_PROTOCOL_PROBE)
-		return belay__conform_fail(conform, "it answered one with %s", what);
+	/* How long an answer takes here, a right question tells. If it has none while this line is open,
+	 * other rules blame that. */
+	asked_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	(void)belay__conform_alive(conform);
+	took_ns = belay__clock_ns(CLOCK_MONOTONIC) - asked_ns;
+	if (hear_nothing(conform, &line, belay__conform_quiet_ns(conform) + took_ns,
+		    question->framing != BELAY_FRAMING_VERSION, what) != BELAY__CONFORM_PASS)
+		return BELAY__CONFORM_FAIL;
 	belay__conform_hang_up(&line);
 	return belay__conform_alive(conform);
 }

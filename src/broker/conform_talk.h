@@ -16,7 +16,7 @@
 #include "wire/broker.h"
 
 #define BELAY__CONFORM_PATIENCE_MS 5000 /* the default */
-#define BELAY__CONFORM_QUIET_MS    300  /* how long what must not come is waited for */
+#define BELAY__CONFORM_QUIET_MS    300  /* how long what must not come is waited for, at least */
 #define BELAY__CONFORM_REPLY_MAX   16384
 
 /* A connection to the backend. */
@@ -53,8 +53,8 @@ __attribute__((format(printf, 2, 3))) enum belay__conform_verdict belay__conform
 
 /* When something that begins now has to be over; CLOCK_MONOTONIC. */
 uint64_t belay__conform_deadline_ns(const struct belay__conform *conform);
-/* When what has not come yet will not come any more. */
-uint64_t belay__conform_quiet_ns(void);
+/* When what has not come yet will not come any more: a tenth of the patience from now, 300 ms at least. */
+uint64_t belay__conform_quiet_ns(const struct belay__conform *conform);
 
 /* Connects to PATH. 0, or a negative errno that conform->why explains. LINE begins as { .fd = -EBADF }. */
 int belay__conform_dial(struct belay__conform *conform, const char *path,
@@ -94,7 +94,8 @@ enum belay__conform_sound belay__conform_listen(struct belay__conform_line *line
 
 /* PASS if a new connection's probe is answered; else FAIL, and why says that AFTERWARDS it was not. */
 enum belay__conform_verdict belay__conform_alive(struct belay__conform *conform);
-/* Asks QUESTION over a connection of its own, which has WHAT wrong with it: PASS if no probe's answer comes
- * and the backend survives it. */
+/* Asks QUESTION over a connection of its own, which has WHAT wrong with it: PASS if nothing comes, or a frame
+ * of another protocol (a refusal), within the time that a right one takes and a while; and if the backend
+ * survives it. Whose first byte is no frame's may be answered in another protocol. */
 enum belay__conform_verdict belay__conform_in_vain(struct belay__conform *conform,
 	const struct belay__conform_question *question, const char *what);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include "base/fd.h"
 #include "broker/names.h"
 #include "ipc/bind.h"
+#include "ipc/closer.h"
 
 /* Foreigners that are hung up on before the caller's loop gets its turn again. */
 #define FOREIGN_MAX 64
@@ -20,6 +22,7 @@ struct belay_listener {
 	int spare_fd;   /* given up when there is no other; owned, -EBADF while it is out */
 	bool takes_fds; /* hands the reserve out instead of hanging up */
 	pid_t pid;      /* whose the socket is */
+	struct belay__closer *closer;
 };
 
 /* Makes and checks the directory of PATH. */
@@ -67,10 +70,13 @@ int belay_endpoint_listen(const char *path, unsigned flags, struct belay_listene
 	if (r < 0)
 		return r;
 	listener = calloc(1, sizeof(*listener));
-	if (listener == NULL)
+	if (listener == NULL || belay__closer_new(&listener->closer) < 0) {
+		free(listener);
 		return belay__fail(reterr, -ENOMEM, "no memory for the endpoint %s", path);
+	}
 	r = belay__bind_guarded(&bind, &listener->bound, reterr);
 	if (r < 0) {
+		(void)belay__closer_free(listener->closer);
 		free(listener);
 		return r;
 	}
@@ -105,7 +111,8 @@ static int accept_with_reserve(struct belay_listener *listener, int code, struct
 		return fd;
 	/* Nobody may wait at the door for a descriptor that does not come: the listener would be
 	 * readable all the time. */
-	(void)belay__close(fd);
+	if (fd >= 0)
+		belay__closer_hang_up(listener->closer, fd);
 	listener->spare_fd = spare(listener);
 	return belay__fail(reterr, code,
 		"there was no descriptor for a connection to %s: %s; raise RLIMIT_NOFILE or serve "
@@ -126,8 +133,7 @@ int belay_endpoint_accept(struct belay_listener *listener, struct belay_error *r
 	if (listener->spare_fd < 0)
 		listener->spare_fd = spare(listener);
 	for (int i = 0; i < FOREIGN_MAX; i++) {
-		_cleanup_close_ int fd = accept4(listener->bound.fd, NULL, NULL,
-			SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(listener->bound.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
 			(listener->spare_fd >= 0 || !listener->takes_fds)) {
@@ -139,23 +145,58 @@ int belay_endpoint_accept(struct belay_listener *listener, struct belay_error *r
 			return belay__fail(reterr, -errno, "no connection from %s: %s",
 				listener->bound.path, strerror(errno));
 		if (fd >= 0 && is_ours(fd))
-			return TAKE_FD(fd);
+			return fd;
+		if (fd >= 0)
+			belay__closer_hang_up(listener->closer, fd);
 	}
 	return belay__fail(reterr, -EAGAIN, "only processes of other users connect to %s",
 		listener->bound.path);
 }
 
+/* Hangs up on all who were not accepted yet, each for himself: descriptors that one of them passed would
+ * hold up the listener's close(2), and with it the others. False: some wait still. */
+static bool turn_away(struct belay_listener *listener)
+{
+	/* Nobody connects any more. */
+	(void)shutdown(listener->bound.fd, SHUT_RDWR);
+	for (;;) {
+		int fd = accept4(listener->bound.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0)
+			belay__closer_hang_up(listener->closer, fd);
+		else if (errno != EINTR && errno != ECONNABORTED)
+			return errno == EAGAIN;
+	}
+}
+
+/* Whether somebody may wait to be accepted by this process's parent, whose place this is. */
+static bool is_awaited(const struct belay_listener *listener)
+{
+	struct pollfd waiting = { .fd = listener->bound.fd, .events = POLLIN };
+
+	return poll(&waiting, 1, 0) != 0;
+}
+
 struct belay_listener *belay_endpoint_close(struct belay_listener *listener)
 {
+	bool is_mine, may_block;
+
 	if (listener == NULL)
 		return NULL;
 	(void)belay__close(listener->spare_fd);
-	if (listener->pid == getpid()) {
+	is_mine = listener->pid == getpid();
+	may_block = is_mine ? !turn_away(listener) : is_awaited(listener);
+	if (may_block) {
+		belay__closer_take(listener->closer, listener->bound.fd);
+		listener->bound.fd = -EBADF;
+	}
+	if (is_mine) {
 		belay__unbind(&listener->bound);
 	} else {
 		(void)belay__close(listener->bound.fd);
 		(void)belay__close(listener->bound.lock_fd);
 	}
+	(void)belay__closer_free(listener->closer);
 	free(listener);
 	return NULL;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,8 +20,10 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/missing.h"
+#include "ipc/testing.h"
 
 #define OTHER_UID 65534
 
@@ -168,6 +171,29 @@ static void only_sensible_paths_and_flags_are_tried(void **state)
 	assert_null(listener);
 }
 
+static void a_umask_that_takes_the_owners_rights_spoils_nothing(void **state)
+{
+	struct belay_listener *listener = NULL;
+	struct belay_error error;
+	char lock[BELAY_ENDPOINT_PATH_SIZE + 8];
+	struct stat status;
+	mode_t before;
+
+	(void)state;
+	belay_endpoint_close(listen_there(0));
+	(void)snprintf(lock, sizeof(lock), "%s.lock", path);
+	assert_int_equal(unlink(lock), 0);
+
+	before = umask(0600);
+	assert_int_equal(belay_endpoint_listen(path, 0, &listener, &error), -EPERM);
+	(void)umask(before);
+	assert_non_null(strstr(error.text, "umask"));
+	assert_null(listener);
+	assert_int_equal(stat(lock, &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0600);
+	belay_endpoint_close(listen_there(0));
+}
+
 static void the_directory_must_be_private(void **state)
 {
 	struct belay_listener *listener = NULL;
@@ -188,35 +214,56 @@ static void the_directory_must_be_private(void **state)
 	assert_null(listener);
 }
 
-/* Dials as another user from a child, who is hung up on and leaves. */
+static void wait_for_fds(int count)
+{
+	uint64_t give_up_ns = belay__clock_ns(CLOCK_MONOTONIC) + 10 * BELAY__NS_PER_S;
+
+	while (belay__fd_count() != count) {
+		assert_true(belay__clock_ns(CLOCK_MONOTONIC) < give_up_ns);
+		(void)sched_yield();
+	}
+}
+
+/* Dials as another user from a child, who passes a socket that takes its time to close, is hung up on and
+ * leaves. */
 static pid_t foreign_client(void)
 {
+	int sent[2], r = pipe2(sent, O_CLOEXEC);
 	pid_t pid = fork();
+	char byte;
 
+	assert_int_equal(r, 0);
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		char byte;
+		int fd, peer;
 
 		if (setresgid(OTHER_UID, OTHER_UID, OTHER_UID) < 0 ||
 			setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0)
 			_exit(2);
-		_exit(recv(dial(), &byte, 1, 0) == 0 ? 0 : 1);
+		fd = dial();
+		if (test_send(fd, "x", 1, test_lingering_socket(&peer), 1) < 0)
+			_exit(3);
+		(void)!write(sent[1], "x", 1);
+		_exit(recv(fd, &byte, 1, 0) <= 0 ? 0 : 1);
 	}
+	(void)close(sent[1]);
+	assert_int_equal(read(sent[0], &byte, 1), 1);
+	(void)close(sent[0]);
 	return pid;
 }
 
 static void a_foreign_process_is_hung_up_on_and_skipped(void **state)
 {
 	struct belay_listener *listener;
-	struct pollfd waiting = { .events = POLLIN };
 	char dir[96];
 	int status, client;
+	uint64_t start_ns;
 	pid_t foreign;
 
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	listener = listen_there(0);
+	listener = listen_there(BELAY_ENDPOINT_TAKES_FDS);
 	/* As if somebody had opened all doors since. */
 	(void)snprintf(dir, sizeof(dir), "%s/a/broker", base);
 	assert_int_equal(chmod(path, 0666), 0);
@@ -226,17 +273,19 @@ static void a_foreign_process_is_hung_up_on_and_skipped(void **state)
 	assert_int_equal(chmod(base, 0755), 0);
 
 	foreign = foreign_client();
-	waiting.fd = belay_endpoint_fd(listener);
-	assert_int_equal(poll(&waiting, 1, 10000), 1);
+	assert_true(readable(belay_endpoint_fd(listener)));
 	client = dial();
+	start_ns = belay__clock_ns(CLOCK_MONOTONIC);
 	status = belay_endpoint_accept(listener, NULL);
 	assert_true(status >= 0);
+	assert_true(belay__clock_ns(CLOCK_MONOTONIC) - start_ns < 500 * BELAY__NS_PER_MS);
 	(void)close(status);
 	hung_up(client);
 	assert_int_equal(waitpid(foreign, &status, 0), foreign);
 	assert_int_equal(status, 0);
 	assert_int_equal(belay_endpoint_accept(listener, NULL), -EAGAIN);
 	belay_endpoint_close(listener);
+	wait_for_fds(fds_before);
 }
 
 /* Lowers the limit to the descriptors that are open; gives back what it was. */
@@ -321,6 +370,41 @@ static void a_hand_over_endpoint_hands_its_reserve_out_before_it_refuses(void **
 	hung_up(clients[0]);
 	hung_up(clients[1]);
 	belay_endpoint_close(listener);
+}
+
+/* Somebody passed a socket that takes its time to close, and was never accepted. */
+static void whoever_was_not_accepted_does_not_hold_up_the_end(void **state)
+{
+	(void)state;
+	for (int left = 1; left >= 0; left--) {
+		struct belay_listener *listener = listen_there(BELAY_ENDPOINT_TAKES_FDS);
+		int first = dial(), hostile = dial(), last = dial(), peer;
+		int lingering = test_lingering_socket(&peer);
+		struct rlimit limit;
+		uint64_t start_ns;
+
+		assert_int_equal(test_send(hostile, "x", 1, lingering, 1), 0);
+		(void)close(lingering);
+		assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+		if (left == 0) /* not even for one to be accepted with */
+			limit.rlim_cur = use_up(0);
+		start_ns = belay__clock_ns(CLOCK_MONOTONIC);
+		belay_endpoint_close(listener);
+		assert_true(belay__clock_ns(CLOCK_MONOTONIC) - start_ns < 500 * BELAY__NS_PER_MS);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		/* The others are not held up either. */
+		if (left == 1) {
+			hung_up(first);
+			hung_up(last);
+		} else {
+			(void)close(first);
+			(void)close(last);
+		}
+		(void)close(hostile);
+		(void)close(peer);
+		wait_for_fds(fds_before);
+		assert_int_equal(access(path, F_OK), -1);
+	}
 }
 
 static void a_forked_child_takes_nothing_from_its_parent(void **state)
@@ -417,10 +501,12 @@ int main(void)
 		CASE(descriptors_come_only_where_they_are_wanted),
 		CASE(a_served_endpoint_is_not_taken_over),
 		CASE(only_sensible_paths_and_flags_are_tried),
+		CASE(a_umask_that_takes_the_owners_rights_spoils_nothing),
 		CASE(the_directory_must_be_private),
 		CASE(a_foreign_process_is_hung_up_on_and_skipped),
 		CASE(without_a_descriptor_left_clients_are_hung_up_on_at_once),
 		CASE(a_hand_over_endpoint_hands_its_reserve_out_before_it_refuses),
+		CASE(whoever_was_not_accepted_does_not_hold_up_the_end),
 		CASE(a_forked_child_takes_nothing_from_its_parent),
 		CASE(a_service_has_the_same_places_each_time),
 		CASE(places_fit_under_the_longest_runtime_directory),

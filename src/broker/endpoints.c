@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/error.h"
+#include "base/random.h"
 
 #define TRIES 16
+
+/* More than anybody looks through for each, and few enough for a size_t of 32 bits. */
+#define ENDPOINTS_MAX 1048576u
 
 struct belay__endpoints {
 	int (*random)(void *data, uint8_t ret_random[16]);
@@ -19,8 +22,7 @@ struct belay__endpoints {
 static int system_random(void *data, uint8_t ret_random[16])
 {
 	(void)data;
-	/* At most 256 bytes come whole, once the system has any. */
-	return getrandom(ret_random, 16, 0) == 16 ? 0 : -errno;
+	return belay__random(ret_random, 16);
 }
 
 int belay__endpoints_new(unsigned max, int (*random)(void *data, uint8_t ret_random[16]),
@@ -28,6 +30,8 @@ int belay__endpoints_new(unsigned max, int (*random)(void *data, uint8_t ret_ran
 {
 	struct belay__endpoints *endpoints;
 
+	if (max > ENDPOINTS_MAX)
+		return -EINVAL;
 	endpoints = calloc(1, sizeof(*endpoints) + max * sizeof(endpoints->given[0]));
 	if (endpoints == NULL)
 		return -ENOMEM;

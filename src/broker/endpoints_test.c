@@ -1,6 +1,7 @@
 #include "broker/names.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -52,6 +53,18 @@ static void endpoints_are_random_and_differ(void **state)
 	assert_string_not_equal(paths[1], paths[2]);
 	assert_null(belay__endpoints_free(endpoints));
 	assert_null(belay__endpoints_free(NULL));
+}
+
+static void more_than_can_be_counted_in_bytes_are_refused(void **state)
+{
+	struct belay__endpoints *endpoints = NULL;
+
+	(void)state;
+	assert_int_equal(belay__endpoints_new(1048577, NULL, NULL, &endpoints), -EINVAL);
+	assert_int_equal(belay__endpoints_new(UINT_MAX, NULL, NULL, &endpoints), -EINVAL);
+	assert_null(endpoints);
+	assert_int_equal(belay__endpoints_new(1048576, NULL, NULL, &endpoints), 0);
+	assert_null(belay__endpoints_free(endpoints));
 }
 
 static void a_name_that_was_given_out_is_drawn_again_15_times(void **state)
@@ -121,6 +134,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(endpoints_are_random_and_differ),
+		cmocka_unit_test(more_than_can_be_counted_in_bytes_are_refused),
 		cmocka_unit_test(a_name_that_was_given_out_is_drawn_again_15_times),
 		cmocka_unit_test(no_more_are_given_out_than_allowed),
 		cmocka_unit_test(what_could_not_be_named_is_not_given_out),

@@ -21,9 +21,11 @@ int belay_handoff_acks_new(unsigned max, struct belay_handoff_tokens *tokens,
 	struct belay_handoff_acks **ret_acks)
 {
 	unsigned clamped = max > 0 ? max : 1;
-	struct belay_handoff_acks *acks = calloc(1,
-		sizeof(*acks) + (size_t)clamped * sizeof(acks->awaited[0]));
+	struct belay_handoff_acks *acks;
 
+	if (max > BELAY_HANDOFF_BOOK_MAX)
+		return -EINVAL;
+	acks = calloc(1, sizeof(*acks) + (size_t)clamped * sizeof(acks->awaited[0]));
 	if (acks == NULL)
 		return -ENOMEM;
 
@@ -98,10 +100,11 @@ int belay_handoff_acks_arrived(struct belay_handoff_acks *acks,
 	struct awaited *awaited = find(acks, token);
 	uint64_t since_ms, due_ms;
 
-	revoke(acks, token);
+	/* Whoever made one up would take back a token that waits for something else. */
 	if (awaited == NULL)
 		return -ENOENT;
 
+	revoke(acks, token);
 	since_ms = awaited->since_ms;
 	due_ms = awaited->due_ms;
 	drop(acks, awaited);

@@ -1,6 +1,7 @@
 #include <belay/handoff.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -45,6 +46,8 @@ static void an_ack_counts_once_and_revokes_its_token(void **state)
 	assert_int_equal(belay_handoff_acks_expect(b->acks, &b->first, "be", 100, 0), 0);
 	assert_int_equal(belay_handoff_acks_arrived(b->acks, &b->second, 120, &waited_ms), -ENOENT);
 	assert_int_equal(waited_ms, 77);
+	/* Which is out still, for something else. */
+	assert_int_equal(belay_handoff_tokens_consume(b->tokens, &b->second, &b->second, 120), 0);
 	assert_int_equal(belay_handoff_acks_arrived(b->acks, &b->first, 120, &waited_ms), 0);
 	assert_int_equal(waited_ms, 20);
 	assert_int_equal(belay_handoff_acks_arrived(b->acks, &b->first, 120, NULL), -ENOENT);
@@ -119,6 +122,13 @@ static void books_have_a_last_page(void **state)
 	assert_int_equal(belay_handoff_acks_expect(one, &third, "be", UINT64_MAX, 60), 0);
 	assert_int_equal(belay_handoff_acks_expect(one, &b->first, "be", 0, 60), -EBUSY);
 	assert_true(belay_handoff_acks_abandon(one, &third));
+	(void)belay_handoff_acks_free(one);
+
+	one = NULL;
+	assert_int_equal(belay_handoff_acks_new(BELAY_HANDOFF_BOOK_MAX + 1, NULL, &one), -EINVAL);
+	assert_int_equal(belay_handoff_acks_new(UINT_MAX, NULL, &one), -EINVAL);
+	assert_null(one);
+	assert_int_equal(belay_handoff_acks_new(BELAY_HANDOFF_BOOK_MAX, NULL, &one), 0);
 	(void)belay_handoff_acks_free(one);
 }
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "broker/handoff_send.h"
+#include "ipc/socket_options.h"
 
 /* A full backlog says nothing when it has room again. */
 #define DIAL_PAUSE_MIN_NS (BELAY__NS_PER_MS)
@@ -24,6 +25,7 @@ int belay__handoff_attempt_start(struct belay__handoff_attempt *attempt,
 	unsigned timeout_ms = request->timeout_ms > 0 ? request->timeout_ms
 						      : BELAY_HANDOFF_ACK_TIMEOUT_MS;
 	ssize_t len;
+	int r;
 
 	/* The big buffers need no zeros. */
 	attempt->fd = request->fd;
@@ -51,14 +53,15 @@ int belay__handoff_attempt_start(struct belay__handoff_attempt *attempt,
 		memcpy(attempt->path, request->path, path_len);
 		attempt->path[path_len] = '\0';
 	}
-	len = request->service == NULL
-		? -EINVAL
-		: belay__handoff_offer_frame(&request->token, request->service,
-			  request->correlation_id, attempt->offer);
+	/* No receiver takes another name; better to know before anything is sent. */
+	r = belay__handoff_service_check(request->service, reterr);
+	if (r < 0)
+		return r;
+	len = belay__handoff_offer_frame(&request->token, request->service, request->correlation_id,
+		attempt->offer);
 	if (len < 0)
-		return belay__fail(reterr, (int)len,
-			"no hand-over to a service without a name: 1 to %d bytes are one",
-			BELAY_HANDOFF_SERVICE_MAX);
+		return belay__fail(reterr, (int)len, "no offer of service %s can be made",
+			request->service);
 	attempt->offer_len = (size_t)len;
 	return 0;
 }
@@ -108,7 +111,7 @@ static int dial(struct belay__handoff_attempt *attempt, struct belay_error *rete
 	uint64_t tried_ns;
 
 	if (fd >= 0) {
-		belay__handoff_expect_no_fds(fd);
+		(void)belay__socket_refuse_rights(fd);
 		attempt->channel = attempt->dialed = fd;
 		attempt->stage = BELAY_HANDOFF_TRANSFER;
 		return 0;
@@ -207,6 +210,22 @@ static int await_ack(struct belay__handoff_attempt *attempt, struct belay_error 
 			"the backend hung up without an ack", reterr);
 	return fail(attempt, BELAY_HANDOFF_BACKEND_ACK_TIMEOUT, r, 0, belay_framing_error_text(r),
 		reterr);
+}
+
+int belay__handoff_cancel(struct belay__handoff_attempt *attempt, struct belay_error *reterr)
+{
+	enum belay_handoff_error error = BELAY_HANDOFF_SEND_FAILED;
+
+	if (attempt->stage == BELAY_HANDOFF_AWAIT_ACK) {
+		int r = await_ack(attempt, reterr);
+
+		if (r != -EAGAIN)
+			return r;
+		error = BELAY_HANDOFF_BACKEND_ACK_TIMEOUT;
+	} else if (attempt->stage == BELAY_HANDOFF_DELIVER) {
+		error = BELAY_HANDOFF_DELIVERY_FAILED;
+	}
+	return fail_errno(attempt, error, -ECANCELED, 0, reterr);
 }
 
 int belay__handoff_step(struct belay__handoff_attempt *attempt, struct belay_error *reterr)

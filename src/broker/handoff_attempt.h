@@ -41,3 +41,7 @@ void belay__handoff_attempt_done(struct belay__handoff_attempt *attempt);
 /* -EAGAIN: not over yet. 0: the backend has the client; else a negative errno (never -EAGAIN) with a
  * sentence. */
 int belay__handoff_step(struct belay__handoff_attempt *attempt, struct belay_error *reterr);
+
+/* Ends one that is not over where it is: the ack counts if it is there already, and nothing more is sent.
+ * Returns as the last step does; -ECANCELED when nothing else was known. */
+int belay__handoff_cancel(struct belay__handoff_attempt *attempt, struct belay_error *reterr);

@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/fd.h"
 #include "broker/handoff_send.h"
 #include "ipc/frame_stream.h"
+#include "ipc/socket_options.h"
 #include "wire/handoff_frame.h"
+#include "wire/service_name.h"
 
 /* How long until a message that the kernel took a part of is tried again. */
 #define RETRY_MS 10
@@ -36,20 +40,34 @@ struct belay_handoff_channel {
 	uint8_t buffer[BELAY_FRAME_HEADER + BELAY__HANDOFF_BODY_MAX];
 };
 
+/* Whether FD is a connected Unix stream: nothing else carries descriptors in the order of its bytes. */
+static int check_stream(int fd)
+{
+	struct sockaddr_un peer = { 0 };
+	socklen_t len = sizeof(peer), type_len = sizeof(int);
+	int type;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 ||
+		getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
+		return -errno;
+	return type == SOCK_STREAM && peer.sun_family == AF_UNIX ? 0 : -EPROTOTYPE;
+}
+
 int belay_handoff_channel_new(int fd_take, struct belay_handoff_channel **ret_channel)
 {
-	struct belay_handoff_channel *channel = calloc(1, sizeof(*channel));
-	int r;
+	struct belay_handoff_channel *channel;
+	int r = check_stream(fd_take);
 
+	if (r < 0)
+		return r;
+	r = belay__fd_nonblock(fd_take);
+	if (r < 0)
+		return r;
+	channel = calloc(1, sizeof(*channel));
 	if (channel == NULL)
 		return -ENOMEM;
-	r = belay__fd_nonblock(fd_take);
-	if (r < 0) {
-		free(channel);
-		return r;
-	}
 
-	belay__handoff_expect_no_fds(fd_take);
+	(void)belay__socket_refuse_rights(fd_take);
 	channel->fd = fd_take;
 	belay__frame_stream_start(&channel->acks, fd_take, channel->buffer, sizeof(channel->buffer),
 		BELAY__HANDOFF_BODY_MAX);
@@ -102,7 +120,8 @@ static int compose(struct belay_handoff_channel *channel,
 	ssize_t len;
 
 	channel->sent = channel->len = 0;
-	if (request->service == NULL)
+	if (request->service == NULL ||
+		!belay__service_name_valid(request->service, strlen(request->service)))
 		return -EINVAL;
 	len = belay__handoff_offer_frame(&request->token, request->service, request->correlation_id,
 		offer);
@@ -124,6 +143,21 @@ static int not_sent(struct belay_handoff_channel *channel, int code)
 	return error == BELAY_HANDOFF_WOULD_BLOCK ? -EAGAIN : code;
 }
 
+/* All that there is room for were reported as overdue: this backend answers no more. One that is slow keeps
+ * the places of those that it owes, as long as one is left that works. */
+static bool give_up_dead(struct belay_handoff_channel *channel)
+{
+	if (channel->count < BELAY_HANDOFF_UNACKED_MAX)
+		return false;
+	for (unsigned i = 0; i < channel->count; i++) {
+		if (!channel->unacked[i].overdue)
+			return false;
+	}
+	channel->broken = -ETIMEDOUT;
+	channel->deaf = true;
+	return true;
+}
+
 int belay_handoff_channel_pass(struct belay_handoff_channel *channel,
 	const struct belay_handoff_request *request, uint64_t now_ms)
 {
@@ -136,7 +170,7 @@ int belay_handoff_channel_pass(struct belay_handoff_channel *channel,
 	if (r < 0)
 		return r;
 	if (channel->count == BELAY_HANDOFF_UNACKED_MAX)
-		return -EBUSY;
+		return give_up_dead(channel) ? channel->broken : -EBUSY;
 	r = compose(channel, request);
 	if (r < 0)
 		return r;
@@ -322,9 +356,17 @@ int belay_handoff_channel_next(struct belay_handoff_channel *channel, uint64_t n
 			channel->broken = r == -ENOTCONN ? -ECONNRESET : r;
 		}
 	}
-	if (channel->broken != 0)
+	if (channel->broken == 0 && next_overdue(channel, now_ms, ret_result) == 1)
+		return 1;
+	if (channel->broken != 0 || give_up_dead(channel))
 		return next_lost(channel, ret_result);
-	return next_overdue(channel, now_ms, ret_result);
+	return 0;
+}
+
+void belay_handoff_channel_close(struct belay_handoff_channel *channel)
+{
+	if (channel->broken == 0)
+		channel->broken = -ECANCELED;
 }
 
 uint64_t belay_handoff_channel_deadline_ms(const struct belay_handoff_channel *channel)
@@ -334,7 +376,11 @@ uint64_t belay_handoff_channel_deadline_ms(const struct belay_handoff_channel *c
 	for (unsigned i = 0; i < channel->count; i++) {
 		const struct unacked *unacked = &channel->unacked[i];
 
-		if (!unacked->overdue && unacked->deadline_ms < first_ms)
+		if (unacked->overdue)
+			continue;
+		if (channel->broken != 0)
+			return 0;
+		if (unacked->deadline_ms < first_ms)
 			first_ms = unacked->deadline_ms;
 	}
 	if (channel->broken == 0 && channel->sent < channel->len && channel->retry_ms < first_ms)

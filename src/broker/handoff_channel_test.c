@@ -171,6 +171,102 @@ static void an_overdue_one_is_told_once_and_its_late_ack_is_nobodys(void **state
 	expect(kept, NOW_MS, 3, BELAY_HANDOFF_DONE, BELAY_HANDED_OVER, true);
 }
 
+static void a_backend_that_answers_none_of_32_is_as_good_as_dead(void **state)
+{
+	const struct kept *kept = *state;
+
+	for (unsigned n = 1; n <= BELAY_HANDOFF_UNACKED_MAX; n++)
+		assert_int_equal(pass(kept, n), 0);
+	for (unsigned n = 1; n < BELAY_HANDOFF_UNACKED_MAX; n++)
+		expect(kept, NOW_MS + 100, n, BELAY_HANDOFF_AWAIT_ACK,
+			BELAY_HANDOFF_BACKEND_ACK_TIMEOUT, true);
+	/* One that is not told of yet: wait, and it may come. */
+	assert_int_equal(pass(kept, 99), -EBUSY);
+	assert_int_equal(belay_handoff_channel_deadline_ms(kept->channel), NOW_MS + 100);
+	expect(kept, NOW_MS + 100, BELAY_HANDOFF_UNACKED_MAX, BELAY_HANDOFF_AWAIT_ACK,
+		BELAY_HANDOFF_BACKEND_ACK_TIMEOUT, true);
+	/* With nothing left to wait for it says so, to whoever asks first. */
+	assert_int_equal(pass(kept, 99), -ETIMEDOUT);
+	expect_nothing(kept, NOW_MS + 100, -ETIMEDOUT);
+	assert_int_equal(pass(kept, 99), -ETIMEDOUT);
+	assert_int_equal(belay_handoff_channel_deadline_ms(kept->channel), UINT64_MAX);
+}
+
+static void a_backend_that_answers_one_of_32_goes_on(void **state)
+{
+	const struct kept *kept = *state;
+
+	for (unsigned n = 1; n <= BELAY_HANDOFF_UNACKED_MAX; n++)
+		assert_int_equal(pass(kept, n), 0);
+	for (unsigned n = 1; n <= BELAY_HANDOFF_UNACKED_MAX; n++)
+		expect(kept, NOW_MS + 100, n, BELAY_HANDOFF_AWAIT_ACK,
+			BELAY_HANDOFF_BACKEND_ACK_TIMEOUT, true);
+	/* Late as it is, it makes room. */
+	answer(kept, 9, true);
+	expect_nothing(kept, NOW_MS + 100, 0);
+	assert_int_equal(pass(kept, 99), 0);
+	answer(kept, 99, true);
+	expect(kept, NOW_MS, 99, BELAY_HANDOFF_DONE, BELAY_HANDED_OVER, true);
+}
+
+static void a_channel_that_is_closed_gives_each_its_result(void **state)
+{
+	static const struct test_step steps[] = { { .error = 0 }, { .error = 0 }, { .error = 0 },
+		{ .most = 20 } };
+	const struct kept *kept = *state;
+
+	test_sendmsg(steps, TEST_COUNT(steps));
+	for (unsigned n = 1; n <= 4; n++)
+		assert_int_equal(pass(kept, n), 0);
+	answer(kept, 2, true);
+	answer(kept, 3, false);
+	belay_handoff_channel_close(kept->channel);
+	assert_int_equal(belay_handoff_channel_deadline_ms(kept->channel), 0);
+	assert_int_equal(pass(kept, 5), -ECANCELED);
+	/* What the backend had said counts; of the others nothing is known. */
+	expect(kept, NOW_MS, 2, BELAY_HANDOFF_DONE, BELAY_HANDED_OVER, true);
+	expect(kept, NOW_MS, 3, BELAY_HANDOFF_AWAIT_ACK, BELAY_HANDOFF_REJECTED, false);
+	expect(kept, NOW_MS, 1, BELAY_HANDOFF_AWAIT_ACK, BELAY_HANDOFF_BACKEND_ACK_TIMEOUT, true);
+	expect(kept, NOW_MS, 4, BELAY_HANDOFF_DELIVER, BELAY_HANDOFF_DELIVERY_FAILED, true);
+	expect_nothing(kept, NOW_MS, -ECANCELED);
+	belay_handoff_channel_close(kept->channel);
+	expect_nothing(kept, NOW_MS, -ECANCELED);
+	assert_int_equal(belay_handoff_channel_deadline_ms(kept->channel), UINT64_MAX);
+	assert_int_equal(test_sendmsg_calls(), 4);
+}
+
+/* The fixture counts descriptors, and the sanitizer what was allocated. */
+static void a_channel_that_is_freed_with_hand_overs_on_their_way_leaves_nothing(void **state)
+{
+	struct kept *kept = *state;
+	uint8_t bytes[512];
+	int fd;
+
+	assert_int_equal(pass(kept, 1), 0);
+	assert_int_equal(pass(kept, 2), 0);
+	answer(kept, 2, true);
+	kept->channel = belay_handoff_channel_free(kept->channel);
+	assert_null(kept->channel);
+	/* That is why they are to be relinquished: the backend has them. */
+	assert_true(test_receive(kept->backend, bytes, sizeof(bytes), &fd) > 0);
+	assert_true(fd >= 0);
+	(void)close(fd);
+}
+
+static void a_service_that_no_receiver_knows_is_refused_before_anything_goes_out(void **state)
+{
+	static const char *const names[] = { "", "Foo Bar", "build_cache", "a.b" };
+	const struct kept *kept = *state;
+	struct belay_handoff_request request = { .fd = STDIN_FILENO };
+
+	for (size_t i = 0; i < TEST_COUNT(names); i++) {
+		request.service = names[i];
+		assert_int_equal(belay_handoff_channel_pass(kept->channel, &request, NOW_MS),
+			-EINVAL);
+	}
+	assert_int_equal(test_sendmsg_calls(), 0);
+}
+
 static void when_the_backend_hangs_up_each_is_told(void **state)
 {
 	struct kept *kept = *state;
@@ -321,13 +417,28 @@ static void a_message_that_is_never_finished_relinquishes_its_client(void **stat
 	}
 }
 
-static void a_descriptor_that_is_none_stays_the_callers(void **state)
+static void a_descriptor_that_is_no_connected_stream_stays_the_callers(void **state)
 {
 	struct belay_handoff_channel *channel = NULL;
+	int unconnected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), pair[2], ends[2];
+	int inet = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	(void)state;
 
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	assert_int_equal(belay_handoff_channel_new(-1, &channel), -EBADF);
+	assert_int_equal(belay_handoff_channel_new(ends[0], &channel), -ENOTSOCK);
+	assert_int_equal(belay_handoff_channel_new(unconnected, &channel), -ENOTCONN);
+	assert_int_equal(belay_handoff_channel_new(inet, &channel), -ENOTCONN);
+	assert_int_equal(belay_handoff_channel_new(pair[0], &channel), -EPROTOTYPE);
 	assert_null(channel);
+	/* Each is still there to be closed. */
+	assert_int_equal(close(unconnected), 0);
+	assert_int_equal(close(inet), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(close(ends[i]), 0);
+		assert_int_equal(close(pair[i]), 0);
+	}
 	assert_null(belay_handoff_channel_free(NULL));
 }
 
@@ -340,13 +451,18 @@ int main(void)
 		KEPT(acks_come_in_any_order),
 		KEPT(at_most_32_are_unacknowledged),
 		KEPT(an_overdue_one_is_told_once_and_its_late_ack_is_nobodys),
+		KEPT(a_backend_that_answers_none_of_32_is_as_good_as_dead),
+		KEPT(a_backend_that_answers_one_of_32_goes_on),
+		KEPT(a_channel_that_is_closed_gives_each_its_result),
+		KEPT(a_channel_that_is_freed_with_hand_overs_on_their_way_leaves_nothing),
+		KEPT(a_service_that_no_receiver_knows_is_refused_before_anything_goes_out),
 		KEPT(when_the_backend_hangs_up_each_is_told),
 		KEPT(after_an_ack_that_makes_no_sense_nothing_is_believed),
 		KEPT(what_answers_nothing_breaks_the_channel),
 		KEPT(what_the_kernel_does_not_take_stays_the_callers),
 		KEPT(a_message_that_went_in_part_is_finished_before_anything_else),
 		KEPT(a_message_that_is_never_finished_relinquishes_its_client),
-		cmocka_unit_test(a_descriptor_that_is_none_stays_the_callers),
+		cmocka_unit_test(a_descriptor_that_is_no_connected_stream_stays_the_callers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

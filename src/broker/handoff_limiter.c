@@ -24,9 +24,11 @@ struct belay_handoff_limiter {
 int belay_handoff_limiter_new(unsigned max, struct belay_handoff_limiter **ret_limiter)
 {
 	unsigned clamped = max > 0 ? max : BACKENDS_MAX;
-	struct belay_handoff_limiter *limiter = calloc(1,
-		sizeof(*limiter) + (size_t)clamped * sizeof(limiter->backends[0]));
+	struct belay_handoff_limiter *limiter;
 
+	if (max > BELAY_HANDOFF_BOOK_MAX)
+		return -EINVAL;
+	limiter = calloc(1, sizeof(*limiter) + (size_t)clamped * sizeof(limiter->backends[0]));
 	if (limiter == NULL)
 		return -ENOMEM;
 

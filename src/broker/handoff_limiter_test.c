@@ -1,5 +1,7 @@
 #include <belay/handoff.h>
 
+#include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -128,6 +130,18 @@ static void who_failed_longest_ago_is_forgotten_first(void **state)
 		BELAY_FALLBACK_NONE);
 }
 
+static void it_remembers_no_more_than_it_may(void **state)
+{
+	struct belay_handoff_limiter *limiter = NULL;
+	(void)state;
+
+	assert_int_equal(belay_handoff_limiter_new(BELAY_HANDOFF_BOOK_MAX + 1, &limiter), -EINVAL);
+	assert_int_equal(belay_handoff_limiter_new(UINT_MAX, &limiter), -EINVAL);
+	assert_null(limiter);
+	assert_int_equal(belay_handoff_limiter_new(BELAY_HANDOFF_BOOK_MAX, &limiter), 0);
+	assert_null(belay_handoff_limiter_free(limiter));
+}
+
 #define LIMITED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -138,6 +152,7 @@ int main(void)
 		LIMITED(a_window_that_is_over_starts_again),
 		LIMITED(a_success_clears_and_what_was_no_attempt_does_not_count),
 		LIMITED(who_failed_longest_ago_is_forgotten_first),
+		cmocka_unit_test(it_remembers_no_more_than_it_may),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

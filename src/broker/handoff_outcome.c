@@ -1,7 +1,7 @@
 #include <belay/handoff.h>
 
-/* One row an error: its name, whether it counts as a failed attempt, and what the client is told. An ack
- * that says no counts as none, as with broker v1. */
+/* One row an error: its name, whether it counts as a failed attempt, and what the client is told. For the
+ * latter two an ack that says no is as good as none: a failed attempt, BackendAckTimeout, as with broker v1. */
 static const struct {
 	const char *name;
 	bool attempt_failure;

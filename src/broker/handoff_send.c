@@ -5,8 +5,9 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
-#include "base/missing.h"
+#include "broker/names.h"
 #include "ipc/frame_stream.h"
+#include "ipc/socket_options.h"
 
 ssize_t belay__handoff_sendmsg(int channel, int fd, const uint8_t *bytes, size_t len)
 {
@@ -66,11 +67,9 @@ enum belay_handoff_error belay__handoff_send_error(int code)
 	}
 }
 
-void belay__handoff_expect_no_fds(int fd)
+int belay__handoff_service_check(const char *service, struct belay_error *reterr)
 {
-	int no = 0;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+	return belay__service_check(service, reterr);
 }
 
 void belay__handoff_printable(const uint8_t *detail, size_t len, char *ret_text, size_t size)
@@ -119,6 +118,7 @@ int belay_handoff_send_to(const char *path, int fd, const struct belay_handoff_t
 			*ret_error = belay__handoff_dial_error(channel);
 		return channel;
 	}
+	(void)belay__socket_refuse_rights(channel);
 	r = belay_handoff_send(channel, fd, token, NULL, ret_error);
 	if (r == 0)
 		*ret_channel = TAKE_FD(channel);

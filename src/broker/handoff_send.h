@@ -15,8 +15,8 @@ ssize_t belay__handoff_sendmsg(int channel, int fd, const uint8_t *bytes, size_t
 enum belay_handoff_error belay__handoff_dial_error(int code);
 enum belay_handoff_error belay__handoff_send_error(int code);
 
-/* Says that FD takes no descriptors, where the kernel can be told. */
-void belay__handoff_expect_no_fds(int fd);
+/* Whether SERVICE (NULL: no) is a name that receivers know: 0, or -EINVAL with a sentence. */
+int belay__handoff_service_check(const char *service, struct belay_error *reterr);
 
 /* Writes DETAIL, which a peer sent, to RET_TEXT of SIZE: what is not printable ASCII as '?'. */
 void belay__handoff_printable(const uint8_t *detail, size_t len, char *ret_text, size_t size);

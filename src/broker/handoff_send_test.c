@@ -167,6 +167,19 @@ static int crowd_the_kernel(void *data)
 	return r == -ETOOMANYREFS && error == BELAY_HANDOFF_SEND_FAILED && sent == 0 ? 0 : 1;
 }
 
+static void what_comes_back_carries_no_descriptors(void **state)
+{
+	const struct test_endpoint *endpoint = *state;
+	enum belay_handoff_error error;
+	int channel, may = 1;
+	socklen_t len = sizeof(may);
+
+	assert_int_equal(belay_handoff_send_to(endpoint->path, 0, &test_token, &channel, &error), 0);
+	if (getsockopt(channel, SOL_SOCKET, SO_PASSRIGHTS, &may, &len) == 0)
+		assert_int_equal(may, 0);
+	(void)close(channel);
+}
+
 static void too_many_descriptors_in_flight_fail_before_anything_goes_out(void **state)
 {
 	int ends[2];
@@ -268,6 +281,7 @@ int main(void)
 		PLACED(a_full_channel_would_block_and_nothing_goes_out),
 		PLACED(a_peer_that_is_gone_raises_no_signal),
 		PLACED(a_peer_that_takes_no_descriptors_denies_permission),
+		PLACED(what_comes_back_carries_no_descriptors),
 		PLACED(too_many_descriptors_in_flight_fail_before_anything_goes_out),
 		PLACED(each_errno_has_its_class),
 		PLACED(an_interrupted_send_is_sent_again),

@@ -152,6 +152,14 @@ int belay_handoff_next(struct belay_handoff_sender *sender, struct belay_handoff
 	return sender->code;
 }
 
+int belay_handoff_cancel(struct belay_handoff_sender *sender,
+	struct belay_handoff_result *ret_result, struct belay_error *reterr)
+{
+	if (!sender->over)
+		finish(sender, belay__handoff_cancel(&sender->attempt, &sender->error));
+	return belay_handoff_next(sender, ret_result, reterr);
+}
+
 struct belay_handoff_sender *belay_handoff_free(struct belay_handoff_sender *sender)
 {
 	if (sender == NULL)

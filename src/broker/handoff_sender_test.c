@@ -268,6 +268,7 @@ static void a_request_that_makes_no_sense_is_refused_before_anything(void **stat
 		{ STDIN_FILENO, -1, -EBADF, "s" },
 		{ STDIN_FILENO, STDIN_FILENO, -EINVAL, NULL },
 		{ STDIN_FILENO, STDIN_FILENO, -EINVAL, "" },
+		{ STDIN_FILENO, STDIN_FILENO, -EINVAL, "Foo Bar" },
 		{ STDIN_FILENO, STDIN_FILENO, -EINVAL,
 			"a2345678901234567890123456789012345678901234567890123456789012345" },
 	};
@@ -499,6 +500,85 @@ static void a_hand_over_given_up_half_way_leaves_nothing_open(void **state)
 	assert_int_equal(belay__fd_count(), before);
 }
 
+/* Takes it back after a number of turns, when the backend had said something by then or not. */
+static void cancelled_hand_overs_have_a_result_by_their_stage(void **state)
+{
+	static const struct test_step no_room[] = { { .error = 0 }, { .error = EAGAIN } };
+	static const struct {
+		const char *said; /* NULL: nothing; "" yes; else why not */
+		unsigned turns, full;
+		struct expected expected;
+	} rows[] = {
+		{ NULL, 0, 0,
+			{ -ECANCELED, BELAY_HANDOFF_TRANSFER, BELAY_HANDOFF_SEND_FAILED, false,
+				false } },
+		{ NULL, 1, 2,
+			{ -ECANCELED, BELAY_HANDOFF_DELIVER, BELAY_HANDOFF_DELIVERY_FAILED, true,
+				false } },
+		{ NULL, 1, 0,
+			{ -ECANCELED, BELAY_HANDOFF_AWAIT_ACK, BELAY_HANDOFF_BACKEND_ACK_TIMEOUT,
+				true, false } },
+		{ "", 1, 0, { 0, BELAY_HANDOFF_DONE, BELAY_HANDED_OVER, true, false } },
+		{ "no room", 1, 0,
+			{ -ECONNREFUSED, BELAY_HANDOFF_AWAIT_ACK, BELAY_HANDOFF_REJECTED, false,
+				true } },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < TEST_COUNT(rows); i++) {
+		struct belay_handoff_request request;
+		struct belay_handoff_sender *sender;
+		struct belay_handoff_result result = { .correlation_id = 77 };
+		struct belay_error error = { 0 };
+		int ends[2], before, r;
+
+		test_stream_pair(ends);
+		before = belay__fd_count();
+		request = request_to(ends[0]);
+		request.timeout_ms = HANGING_MS;
+		test_sendmsg(no_room, rows[i].full);
+		assert_int_equal(belay_handoff_async(&request, &sender, NULL), 0);
+		for (unsigned n = 0; n < rows[i].turns; n++)
+			assert_int_equal(turn(sender, &result), -EAGAIN);
+		if (rows[i].said != NULL)
+			test_answer(ends[1], &test_token, 7, rows[i].said[0] == '\0', rows[i].said);
+		r = belay_handoff_cancel(sender, &result, &error);
+		expect_result(r, &result, &error, &rows[i].expected);
+		/* It stays what it was, whatever comes. */
+		test_answer(ends[1], &test_token, 7, true, NULL);
+		r = turn(sender, &result);
+		expect_result(r, &result, &error, &rows[i].expected);
+		r = belay_handoff_cancel(sender, &result, &error);
+		expect_result(r, &result, &error, &rows[i].expected);
+		assert_null(belay_handoff_free(sender));
+		assert_int_equal(belay__fd_count(), before);
+		test_sendmsg(NULL, 0);
+		(void)close(ends[0]);
+		(void)close(ends[1]);
+	}
+}
+
+static void a_dial_that_is_cancelled_leaves_the_client_here(void **state)
+{
+	const struct test_endpoint *endpoint = *state;
+	const struct expected expected = { -ECANCELED, BELAY_HANDOFF_DIAL,
+		BELAY_HANDOFF_SEND_FAILED, false, false };
+	struct belay_handoff_request request = request_to(-1);
+	struct belay_handoff_sender *sender;
+	struct belay_handoff_result result;
+	struct belay_error error = { 0 };
+	int waiting = fill_backlog(endpoint), r;
+
+	request.path = endpoint->path;
+	request.timeout_ms = HANGING_MS;
+	assert_int_equal(belay_handoff_async(&request, &sender, NULL), 0);
+	assert_int_equal(turn(sender, &result), -EAGAIN);
+	r = belay_handoff_cancel(sender, &result, &error);
+	expect_result(r, &result, &error, &expected);
+	(void)belay_handoff_free(sender);
+	(void)close(waiting);
+}
+
 #define PLACED(test)                                                                               \
 	cmocka_unit_test_setup_teardown(test, test_endpoint_set_up, test_endpoint_tear_down)
 
@@ -517,6 +597,8 @@ int main(void)
 		PLACED(bytes_that_trickle_do_not_move_the_deadline),
 		PLACED(an_ack_after_the_deadline_is_none),
 		PLACED(an_offer_waits_for_room_until_the_deadline),
+		PLACED(cancelled_hand_overs_have_a_result_by_their_stage),
+		PLACED(a_dial_that_is_cancelled_leaves_the_client_here),
 		PLACED(a_hand_over_given_up_half_way_leaves_nothing_open),
 	};
 

@@ -4,8 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <belay/handoff.h>
+
 #include "base/error.h"
 #include "broker/hex.h"
+#include "wire/service_name.h"
 
 #define VERSION_MAX 64
 
@@ -19,32 +22,36 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* WHAT is "service" or "instance". */
-static int check_name(const char *what, const char *name, struct belay_error *reterr)
+/* WHAT is "service" or "instance". Says what is wrong with a NAME of LEN bytes that is not valid. */
+static int fail_name(const char *what, const char *name, size_t len, struct belay_error *reterr)
 {
-	size_t len = name == NULL ? 0 : strlen(name);
+	size_t at = 0;
 
 	if (len == 0)
 		return belay__fail(reterr, -EINVAL,
 			"the %s has no name: it takes 1 to %d of a-z, 0-9 and -", what,
-			BELAY__SERVICE_MAX);
-	if (len > BELAY__SERVICE_MAX)
+			BELAY_HANDOFF_SERVICE_MAX);
+	if (len > BELAY_HANDOFF_SERVICE_MAX)
 		return belay__fail(reterr, -EINVAL,
 			"the %s's name has %zu bytes: it takes 1 to %d of a-z, 0-9 and -", what,
-			len, BELAY__SERVICE_MAX);
-	for (size_t i = 0; i < len; i++) {
-		if (name[i] >= 'A' && name[i] <= 'Z')
-			return belay__fail(reterr, -EINVAL,
-				"the %s's name has the capital %c: names that differ in case only "
-				"would be "
-				"two on one machine and one on another; write it small",
-				what, name[i]);
-		if (!is_lower(name[i]) && !is_digit(name[i]) && name[i] != '-')
-			return belay__fail(reterr,
-				-EINVAL, "the %s's name has the byte 0x%02x at offset %zu: it takes a-z, 0-9 and -",
-				what, (unsigned)(unsigned char)name[i], i);
-	}
-	return 0;
+			len, BELAY_HANDOFF_SERVICE_MAX);
+	while (at < len - 1 && belay__service_name_valid(name + at, 1))
+		at++;
+	if (name[at] >= 'A' && name[at] <= 'Z')
+		return belay__fail(reterr, -EINVAL,
+			"the %s's name has the capital %c: names that differ in case only "
+			"would be two on one machine and one on another; write it small",
+			what, name[at]);
+	return belay__fail(reterr, -EINVAL,
+		"the %s's name has the byte 0x%02x at offset %zu: it takes a-z, 0-9 and -", what,
+		(unsigned)(unsigned char)name[at], at);
+}
+
+static int check_name(const char *what, const char *name, struct belay_error *reterr)
+{
+	size_t len = name == NULL ? 0 : strlen(name);
+
+	return belay__service_name_valid(name, len) ? 0 : fail_name(what, name, len, reterr);
 }
 
 int belay__service_check(const char *service, struct belay_error *reterr)

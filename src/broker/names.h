@@ -15,7 +15,6 @@
 #define BELAY__USER_HASH_SIZE   17  /* 16 lowercase hexadecimal digits and NUL */
 #define BELAY__BROKER_NAME_SIZE 128 /* of a socket's name, without directory and ".sock" */
 #define BELAY__BROKER_PATH_SIZE 108 /* sun_path */
-#define BELAY__SERVICE_MAX      64
 
 /* This user on this machine: the first 8 bytes of BLAKE3 over "UID:MACHINE-ID". 0, or a negative errno with a
  * sentence (/etc/machine-id is there and cannot be read). */
@@ -66,7 +65,8 @@ int belay__handoff_path(const char *backend_path, char ret_path[BELAY__BROKER_PA
 	struct belay_error *reterr);
 
 /* Endpoints of backends that this process gave out: 16 random bytes each, tried up to 16 times against those
- * it gave out before (at most MAX, never given back, as with broker v1). RANDOM NULL: getrandom(2). */
+ * it gave out before (at most MAX, never given back, as with broker v1). RANDOM NULL: getrandom(2). 0,
+ * -EINVAL (MAX is over 1048576), -ENOMEM. */
 struct belay__endpoints;
 int belay__endpoints_new(unsigned max, int (*random)(void *data, uint8_t ret_random[16]),
 	void *data, struct belay__endpoints **ret_endpoints);

@@ -332,6 +332,8 @@ static void a_handoff_endpoint_lies_beside_its_backend(void **state)
 	}
 	refused(belay__handoff_path("", path, &error), &error, -EINVAL);
 	refused(belay__handoff_path("a.sock", path, &error), &error, -EINVAL);
+	refused(belay__handoff_path("r/a.sock", path, &error), &error, -EINVAL);
+	refused(belay__handoff_path("./a.sock", path, &error), &error, -EINVAL);
 	refused(belay__handoff_path("/r/", path, &error), &error, -EINVAL);
 }
 

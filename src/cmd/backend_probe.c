@@ -1,6 +1,8 @@
 /* belay backend probe: who a daemon is, by its record or by what it claims */
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -9,16 +11,26 @@
 #include "cmd/backend.h"
 #include "cmd/backend_findings.h"
 
+/* Whether CLAIMED is TARGET, or where TARGET leads to. Only TARGET is looked up: the other path is a
+ * stranger's, and looking there may take as long as he likes. */
+static bool is_claimed(const char *target, const char *claimed)
+{
+	char *real;
+	bool same;
+
+	if (strcmp(target, claimed) == 0)
+		return true;
+	real = realpath(target, NULL);
+	same = real != NULL && strcmp(real, claimed) == 0;
+	free(real);
+	return same;
+}
+
 /* 0, or -ESTALE: the record says another endpoint than the one that was asked. */
 static int check_claimed_path(const char *target, const struct belay_daemon *record,
 	struct belay_error *reterr)
 {
-	struct stat asked, claimed;
-
-	if (strcmp(target, record->endpoint.path) == 0)
-		return 0;
-	if (stat(target, &asked) == 0 && stat(record->endpoint.path, &claimed) == 0 &&
-		asked.st_dev == claimed.st_dev && asked.st_ino == claimed.st_ino)
+	if (is_claimed(target, record->endpoint.path))
 		return 0;
 	return belay__fail(reterr, -ESTALE, "%s says that its endpoint is another: %.120s", target,
 		record->endpoint.path);
@@ -31,6 +43,7 @@ static int prove_claim(const struct belay_probe_options *options, struct belay__
 	struct belay_probe_options rest = *options;
 	int r;
 
+	rest.claimed = true;
 	if (options->timeout_ms != 0)
 		rest.timeout_ms = took_us / 1000 < options->timeout_ms
 			? options->timeout_ms - (unsigned)(took_us / 1000)

@@ -25,7 +25,7 @@ static int read_executable(const struct belay__live *live, struct belay_hashes *
 			"cannot read /proc/%d/exe: %s; look as the same user or as root", live->pid,
 			strerror(-r));
 	r = belay__exe_hash_of(live->procfd, &stat, BELAY__HASH_BLAKE3 | BELAY__HASH_SHA256, hashes,
-		&hash);
+		UINT64_MAX, &hash);
 	if (r < 0)
 		return belay__fail(reterr, r, "cannot read the executable %s: %s", daemon->exe_path,
 			strerror(-r));
@@ -49,10 +49,15 @@ int belay_daemon_capture(pid_t pid, const struct belay_endpoint *endpoint,
 	struct belay_daemon daemon = { .pid = (uint32_t)pid };
 	enum belay_verify_error class;
 	struct belay__live live;
+	const char *boot_id;
 	int r;
 
 	if (pid <= 0)
 		return belay__fail(reterr, -EINVAL, "%d is no process id; it must be positive", pid);
+	r = belay__boot_id_text(&boot_id);
+	if (r < 0)
+		return belay__fail(reterr, r, "cannot read this boot's id: %s; " BELAY__MORE_ROOM,
+			strerror(-r));
 	r = belay__live_open(pid, &live, &class, reterr);
 	if (r < 0)
 		return r;
@@ -62,7 +67,7 @@ int belay_daemon_capture(pid_t pid, const struct belay_endpoint *endpoint,
 		return r;
 	daemon.start_ticks = live.start_ticks;
 	daemon.started_at_ms = belay__clock_ns(CLOCK_REALTIME) / BELAY__NS_PER_MS;
-	(void)strncpy(daemon.boot_id, belay__boot_id_text(), sizeof(daemon.boot_id) - 1);
+	(void)strncpy(daemon.boot_id, boot_id, sizeof(daemon.boot_id) - 1);
 	if (endpoint != NULL)
 		daemon.endpoint = *endpoint;
 	*ret_daemon = daemon;

@@ -1,10 +1,10 @@
+#include "identity/daemon_verify.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-
-#include <belay/identity.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -15,8 +15,9 @@
 /* One question on its way: what is asked, and who is looked at. */
 struct question {
 	const struct belay_daemon *expected;
-	struct belay_hashes *hashes;
+	const struct belay__verify_how *how;
 	struct belay__live live;
+	struct stat exe; /* once its path was looked at */
 	enum belay_verify_error class;
 	struct belay_error *reterr;
 };
@@ -72,21 +73,49 @@ static bool same_boot(const char *left, const char *right)
 	return left_len == right_len && memcmp(left, right, left_len) == 0;
 }
 
+/* -EAGAIN would tell whoever probes that it is not over; odd file systems may say it. */
+static int final(int code)
+{
+	return code == -EAGAIN ? -EIO : code;
+}
+
+static bool is_shortage(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM;
+}
+
+static int check_boot(struct question *question)
+{
+	const struct belay_daemon *expected = question->expected;
+	const char *boot_id;
+	int r = belay__boot_id_text(&boot_id);
+
+	if (r < 0) {
+		question->class = BELAY_VERIFY_HANDLE;
+		return belay__fail(question->reterr, r,
+			"cannot read this boot's id: %s; " BELAY__MORE_ROOM, strerror(-r));
+	}
+	if (same_boot(expected->boot_id, boot_id))
+		return 0;
+	question->class = BELAY_VERIFY_BOOT_ID_MISMATCH;
+	return belay__fail(question->reterr, -ESTALE,
+		"the record is of boot %s, and this is boot %s: what it describes has ended",
+		expected->boot_id, boot_id);
+}
+
 /* What needs no look at any process. */
 static int check_record(struct question *question)
 {
 	const struct belay_daemon *expected = question->expected;
+	int r;
 
 	if (expected->pid == 0) {
 		question->class = BELAY_VERIFY_INVALID_PID;
 		return belay__fail(question->reterr, -EINVAL, "0 is no process id");
 	}
-	if (!same_boot(expected->boot_id, belay__boot_id_text())) {
-		question->class = BELAY_VERIFY_BOOT_ID_MISMATCH;
-		return belay__fail(question->reterr,
-			-ESTALE, "the record is of boot %s, and this is boot %s: what it describes has ended",
-			expected->boot_id, belay__boot_id_text());
-	}
+	r = check_boot(question);
+	if (r < 0)
+		return r;
 	if (expected->pid > INT_MAX) {
 		question->class = BELAY_VERIFY_INVALID_PID;
 		return belay__fail(question->reterr, -EINVAL,
@@ -109,11 +138,19 @@ static int check_start(struct question *question)
 		(unsigned long long)expected_ticks);
 }
 
-static int check_path(struct question *question, struct stat *ret_stat)
+static bool is_path(const struct question *question, const char *path)
+{
+	const char *expected = question->expected->exe_path;
+
+	return question->how->claimed ? strcmp(expected, path) == 0
+				      : belay__exe_same_path(expected, path);
+}
+
+static int check_path(struct question *question)
 {
 	const struct belay__live *live = &question->live;
 	char path[PATH_MAX];
-	int r = belay__exe_look(live->procfd, path, ret_stat);
+	int r = final(belay__exe_look(live->procfd, path, &question->exe));
 
 	if (r < 0) {
 		question->class = BELAY_VERIFY_EXE_PATH;
@@ -121,14 +158,31 @@ static int check_path(struct question *question, struct stat *ret_stat)
 			"cannot read /proc/%d/exe: %s; look as the same user or as root", live->pid,
 			strerror(-r));
 	}
-	if (belay__exe_same_path(question->expected->exe_path, path))
+	if (is_path(question, path))
 		return 0;
 	question->class = BELAY_VERIFY_EXE_PATH_MISMATCH;
 	return belay__fail(question->reterr, -ESTALE, "process %d runs %.100s and not %.100s",
 		live->pid, path, question->expected->exe_path);
 }
 
-static int check_hash(struct question *question, const struct stat *stat)
+static int fail_hash(struct question *question, int code)
+{
+	if (is_shortage(code)) {
+		question->class = BELAY_VERIFY_HANDLE;
+		return belay__fail(question->reterr, code,
+			"cannot read the executable of process %d: %s; " BELAY__MORE_ROOM,
+			question->live.pid, strerror(-code));
+	}
+	if (code == -ETIMEDOUT)
+		return belay__fail(question->reterr, code,
+			"the executable of process %d is too large to be read in time; allow more "
+			"time, or use a record that is trusted",
+			question->live.pid);
+	return belay__fail(question->reterr, code, "cannot read the executable of process %d: %s",
+		question->live.pid, strerror(-code));
+}
+
+static int check_hash(struct question *question)
 {
 	const struct belay_daemon *expected = question->expected;
 	const struct belay__live *live = &question->live;
@@ -140,11 +194,11 @@ static int check_hash(struct question *question, const struct stat *stat)
 	if (!by_blake3 && !expected->has_sha256)
 		return belay__fail(question->reterr, -EINVAL,
 			"the record has no hash of the executable; without one nothing is proved");
-	r = belay__exe_hash_of(live->procfd, stat,
-		by_blake3 ? BELAY__HASH_BLAKE3 : BELAY__HASH_SHA256, question->hashes, &hash);
+	r = belay__exe_hash_of(live->procfd, &question->exe,
+		by_blake3 ? BELAY__HASH_BLAKE3 : BELAY__HASH_SHA256, question->how->hashes,
+		question->how->deadline_ns, &hash);
 	if (r < 0)
-		return belay__fail(question->reterr, r,
-			"cannot read the executable of process %d: %s", live->pid, strerror(-r));
+		return fail_hash(question, final(r));
 	if (memcmp(by_blake3 ? hash.blake3 : hash.sha256,
 		    by_blake3 ? expected->blake3 : expected->sha256, BELAY_HASH_LEN) == 0)
 		return 0;
@@ -157,16 +211,21 @@ static int check_hash(struct question *question, const struct stat *stat)
 /* Looks at the process, and at its end once more whether there was one to look at. */
 static int check_process(struct question *question)
 {
-	struct stat stat;
 	int r = check_start(question), alive;
 
 	if (r == 0)
-		r = check_path(question, &stat);
+		r = check_path(question);
 	if (r == 0)
-		r = check_hash(question, &stat);
+		r = check_hash(question);
 	alive = belay__live_check(&question->live);
 	if (alive == 0)
 		return r;
+	if (alive != -ESRCH) {
+		question->class = is_shortage(alive) ? BELAY_VERIFY_HANDLE : BELAY_VERIFY_EXE_PATH;
+		return belay__fail(question->reterr, alive,
+			"cannot read /proc/%d/stat: %s; try again", question->live.pid,
+			strerror(-alive));
+	}
 	question->class = BELAY_VERIFY_ENDED;
 	return belay__fail(question->reterr, alive, "process %d ended while it was looked at",
 		question->live.pid);
@@ -194,13 +253,13 @@ static int verify(struct question *question, struct belay_handle *ret_handle)
 	return r;
 }
 
-int belay_daemon_verify(const struct belay_daemon *expected, struct belay_hashes *hashes,
-	struct belay_handle *ret_handle, enum belay_verify_error *ret_class,
+int belay__daemon_verify(const struct belay_daemon *expected, const struct belay__verify_how *how,
+	struct belay_handle *ret_handle, struct stat *ret_exe, enum belay_verify_error *ret_class,
 	struct belay_error *reterr)
 {
 	struct question question = {
 		.expected = expected,
-		.hashes = hashes,
+		.how = how,
 		.live = { .pidfd = -EBADF, .procfd = -EBADF, .statfd = -EBADF },
 		.reterr = reterr,
 	};
@@ -211,5 +270,16 @@ int belay_daemon_verify(const struct belay_daemon *expected, struct belay_hashes
 	r = verify(&question, ret_handle);
 	if (ret_class != NULL)
 		*ret_class = question.class;
+	if (r == 0 && ret_exe != NULL)
+		*ret_exe = question.exe;
 	return r;
+}
+
+int belay_daemon_verify(const struct belay_daemon *expected, struct belay_hashes *hashes,
+	struct belay_handle *ret_handle, enum belay_verify_error *ret_class,
+	struct belay_error *reterr)
+{
+	const struct belay__verify_how how = { .hashes = hashes, .deadline_ns = UINT64_MAX };
+
+	return belay__daemon_verify(expected, &how, ret_handle, NULL, ret_class, reterr);
 }

@@ -16,6 +16,8 @@ static struct child *to_end;
 static enum step end_at;
 static unsigned big_reads;
 static int pidfd_error;
+static int second_stat_error; /* what the second look at the process's stat says */
+static bool stat_was_read;
 
 #ifdef __GLIBC__
 #define WRAP_PREAD __wrap_pread64
@@ -57,6 +59,11 @@ ssize_t WRAP_PREAD(int fd, void *bytes, size_t len, off_t at)
 	ssize_t n = REAL_PREAD(fd, bytes, len, at);
 
 	big_reads += len > 4096;
+	if (len <= 4096 && second_stat_error != 0 && stat_was_read) {
+		errno = second_stat_error;
+		return -1;
+	}
+	stat_was_read = true;
 	end_child(AT_FIRST_STAT);
 	return n;
 }
@@ -236,15 +243,17 @@ static void a_zombie_is_nobody(void **state)
 static void records_of_another_boot_are_refused(void **state)
 {
 	struct belay_daemon daemon = self();
+	const char *boot_id;
 	(void)state;
 
+	assert_int_equal(belay__boot_id_text(&boot_id), 0);
 	daemon.boot_id[0] = daemon.boot_id[0] == 'a' ? 'b' : 'a';
 	assert_refused(&daemon, -ESTALE, BELAY_VERIFY_BOOT_ID_MISMATCH);
 	(void)strcpy(daemon.boot_id, "unknown");
 	assert_refused(&daemon, -ESTALE, BELAY_VERIFY_BOOT_ID_MISMATCH);
-	(void)snprintf(daemon.boot_id, sizeof(daemon.boot_id), " %s\n", belay__boot_id_text());
+	(void)snprintf(daemon.boot_id, sizeof(daemon.boot_id), " %s\n", boot_id);
 	assert_verified(&daemon);
-	(void)snprintf(daemon.boot_id, sizeof(daemon.boot_id), "%sx", belay__boot_id_text());
+	(void)snprintf(daemon.boot_id, sizeof(daemon.boot_id), "%sx", boot_id);
 	assert_refused(&daemon, -ESTALE, BELAY_VERIFY_BOOT_ID_MISMATCH);
 	daemon.boot_id[0] = '\0';
 	assert_verified(&daemon);
@@ -364,10 +373,11 @@ static struct child start_as(pid_t pid)
 		.set_tid_size = 1,
 	};
 	struct child child = { .pidfd = -EBADF };
+	pid_t parent = getpid();
 
 	child.pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (child.pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with(parent);
 		_exit(body_sleeps(NULL));
 	}
 	if (child.pid > 0)
@@ -482,6 +492,62 @@ static void a_lack_of_descriptors_is_told_as_such(void **state)
 	assert_int_equal(class, BELAY_VERIFY_HANDLE);
 }
 
+/* With one descriptor fewer than it takes, wherever that is missing. */
+static void a_lack_of_the_last_descriptor_is_told_as_such(void **state)
+{
+	struct belay_daemon daemon = self();
+	unsigned lacks = 0;
+	struct rlimit old;
+	int lowest = dup(STDERR_FILENO);
+	(void)state;
+
+	assert_return_code(lowest, errno);
+	(void)close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	for (unsigned spare = 0; spare < 12; spare++) {
+		struct rlimit few = old;
+		enum belay_verify_error class = BELAY_VERIFIED;
+		int r;
+
+		few.rlim_cur = (rlim_t)lowest + spare;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		r = belay_daemon_verify(&daemon, NULL, NULL, &class, NULL);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		if (r == 0)
+			break;
+		lacks++;
+		assert_int_equal(r, -EMFILE);
+		assert_int_equal(class, BELAY_VERIFY_HANDLE);
+	}
+	assert_int_equal(lacks, 4); /* pidfd, directory, stat, executable */
+}
+
+static void what_cannot_be_read_has_not_ended(void **state)
+{
+	static const struct {
+		int error;
+		enum belay_verify_error class;
+	} cases[] = {
+		{ EIO, BELAY_VERIFY_EXE_PATH },
+		{ ENOMEM, BELAY_VERIFY_HANDLE },
+		{ ESRCH, BELAY_VERIFY_ENDED },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct belay_daemon daemon = self();
+		enum belay_verify_error class = BELAY_VERIFIED;
+		int r;
+
+		stat_was_read = false;
+		second_stat_error = cases[i].error;
+		r = belay_daemon_verify(&daemon, NULL, NULL, &class, NULL);
+		second_stat_error = 0;
+		assert_int_equal(r, -cases[i].error);
+		assert_int_equal(class, cases[i].class);
+	}
+}
+
 static int body_looks_at_parent(void *daemon)
 {
 	enum belay_verify_error class = BELAY_VERIFIED;
@@ -561,6 +627,8 @@ int main(int argc, char **argv)
 		TEST(who_ends_meanwhile_is_not_verified),
 		TEST(without_pidfds_the_start_time_has_to_do),
 		TEST(a_lack_of_descriptors_is_told_as_such),
+		TEST(a_lack_of_the_last_descriptor_is_told_as_such),
+		TEST(what_cannot_be_read_has_not_ended),
 		TEST(a_process_that_is_hidden_is_not_proved),
 		TEST(a_warm_look_reads_no_executable),
 		TEST(errors_have_the_names_of_broker_v1),

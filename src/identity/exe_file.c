@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,12 +60,26 @@ bool belay__exe_same_path(const char *left, const char *right)
 }
 
 int belay__exe_hash_of(int procfd, const struct stat *stat, unsigned kinds,
-	struct belay_hashes *hashes, struct belay__exe_hash *ret_hash)
+	struct belay_hashes *hashes, uint64_t deadline_ns, struct belay__exe_hash *ret_hash)
 {
 	_cleanup_close_ int fd = -EBADF;
 
 	if (belay__hashes_find(hashes, stat, kinds, ret_hash))
 		return 0;
 	fd = belay__proc_open_file(procfd, "exe");
-	return fd < 0 ? fd : belay__exe_hash(fd, kinds, hashes, ret_hash);
+	return fd < 0 ? fd : belay__exe_hash(fd, kinds, hashes, deadline_ns, ret_hash);
+}
+
+int belay__exe_still(pid_t pid, const struct stat *exe)
+{
+	struct stat now;
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	if (stat(path, &now) < 0)
+		return errno == ENOMEM ? -ENOMEM : 0;
+	/* The time of change counts renames and removals, too, which the process outlives. */
+	return now.st_dev == exe->st_dev && now.st_ino == exe->st_ino &&
+		now.st_size == exe->st_size && now.st_mtim.tv_sec == exe->st_mtim.tv_sec &&
+		now.st_mtim.tv_nsec == exe->st_mtim.tv_nsec;
 }

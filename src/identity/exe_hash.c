@@ -69,10 +69,10 @@ bool belay__hashes_find(const struct belay_hashes *hashes, const struct stat *st
 	return false;
 }
 
-/* Times of files have ticks, too: a change right after this one could leave them as they are. */
-static bool changed_just_now(const struct stat *stat)
+/* Times of files have ticks, too: a change right after the last one could leave them as they are, so
+ * the last one must have been some time before NOW_NS, when the reading began. */
+static bool changed_just_before(const struct stat *stat, uint64_t now_ns)
 {
-	uint64_t now_ns = belay__clock_ns(CLOCK_REALTIME);
 	uint64_t changed_ns = (uint64_t)stat->st_ctim.tv_sec * BELAY__NS_PER_S +
 		(uint64_t)stat->st_ctim.tv_nsec;
 
@@ -96,16 +96,31 @@ static struct remembered *place_for(struct belay_hashes *hashes, const struct st
 	return oldest;
 }
 
-static void remember(struct belay_hashes *hashes, const struct stat *stat,
+/* Adds the hashes that OTHER knows and HASH does not; both are of one file. */
+static void merge(struct belay__exe_hash *hash, const struct belay__exe_hash *other)
+{
+	unsigned more = other->kinds & ~hash->kinds;
+
+	if ((more & BELAY__HASH_BLAKE3) != 0)
+		memcpy(hash->blake3, other->blake3, sizeof(hash->blake3));
+	if ((more & BELAY__HASH_SHA256) != 0)
+		memcpy(hash->sha256, other->sha256, sizeof(hash->sha256));
+	hash->kinds |= more;
+}
+
+static void remember(struct belay_hashes *hashes, const struct stat *stat, uint64_t read_at_ns,
 	const struct belay__exe_hash *hash)
 {
+	struct belay__exe_hash now = *hash;
 	struct remembered *place;
 
-	if (hashes == NULL || changed_just_now(stat))
+	if (hashes == NULL || changed_just_before(stat, read_at_ns))
 		return;
 	place = place_for(hashes, stat);
+	if (same_file(&place->stat, stat))
+		merge(&now, &place->hash);
 	place->stat = *stat;
-	place->hash = *hash;
+	place->hash = now;
 }
 
 static int start(struct pass *pass, unsigned kinds)
@@ -143,14 +158,29 @@ static int end(struct pass *pass, unsigned kinds, struct belay__exe_hash *ret_ha
 	return 0;
 }
 
-static int read_through(int fd, unsigned kinds, struct pass *pass, struct belay__exe_hash *ret_hash)
+/* Whoever runs the executable may have made it as large as he likes, and slow to read. */
+static int may_go_on(off_t at, uint64_t deadline_ns)
+{
+	if (at > BELAY_EXE_MAX)
+		return -EFBIG;
+	if (deadline_ns != UINT64_MAX && belay__clock_ns(CLOCK_MONOTONIC) >= deadline_ns)
+		return -ETIMEDOUT;
+	return 0;
+}
+
+static int read_through(int fd, unsigned kinds, uint64_t deadline_ns, struct pass *pass,
+	struct belay__exe_hash *ret_hash)
 {
 	off_t at = 0;
 	int r = start(pass, kinds);
 
 	while (r == 0) {
-		ssize_t n = pread(fd, pass->buffer, sizeof(pass->buffer), at);
+		ssize_t n;
 
+		r = may_go_on(at, deadline_ns);
+		if (r < 0)
+			return r;
+		n = pread(fd, pass->buffer, sizeof(pass->buffer), at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -163,35 +193,45 @@ static int read_through(int fd, unsigned kinds, struct pass *pass, struct belay_
 	return r;
 }
 
-static int read_unchanged(int fd, unsigned kinds, struct pass *pass, struct stat *ret_stat,
-	struct belay__exe_hash *ret_hash)
+/* The file that was read, and when the reading began. */
+struct reading {
+	struct stat stat;
+	uint64_t began_ns; /* CLOCK_REALTIME, as the times of files are */
+};
+
+static int read_unchanged(int fd, unsigned kinds, uint64_t deadline_ns, struct pass *pass,
+	struct reading *ret_reading, struct belay__exe_hash *ret_hash)
 {
 	struct stat before, after;
 
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		uint64_t began_ns = belay__clock_ns(CLOCK_REALTIME);
 		int r;
 
 		if (fstat(fd, &before) < 0)
 			return -errno;
 		if (!S_ISREG(before.st_mode))
 			return -EINVAL;
-		r = read_through(fd, kinds, pass, ret_hash);
+		if (before.st_size > BELAY_EXE_MAX)
+			return -EFBIG;
+		r = read_through(fd, kinds, deadline_ns, pass, ret_hash);
 		if (r < 0)
 			return r;
 		if (fstat(fd, &after) < 0)
 			return -errno;
 		if (same_file(&before, &after)) {
-			*ret_stat = after;
+			*ret_reading = (struct reading){ after, began_ns };
 			return 0;
 		}
 	}
-	return -EAGAIN;
+	return -EBUSY;
 }
 
-int belay__exe_hash(int fd, unsigned kinds, struct belay_hashes *hashes,
+int belay__exe_hash(int fd, unsigned kinds, struct belay_hashes *hashes, uint64_t deadline_ns,
 	struct belay__exe_hash *ret_hash)
 {
 	struct belay__exe_hash hash;
+	struct reading reading = { .began_ns = 0 };
 	struct pass *pass;
 	struct stat stat;
 	int r;
@@ -204,12 +244,12 @@ int belay__exe_hash(int fd, unsigned kinds, struct belay_hashes *hashes,
 	if (pass == NULL)
 		return -ENOMEM;
 	pass->sha256 = NULL;
-	r = read_unchanged(fd, kinds, pass, &stat, &hash);
+	r = read_unchanged(fd, kinds, deadline_ns, pass, &reading, &hash);
 	EVP_MD_CTX_free(pass->sha256);
 	free(pass);
 	if (r < 0)
 		return r;
-	remember(hashes, &stat, &hash);
+	remember(hashes, &reading.stat, reading.began_ns, &hash);
 	*ret_hash = hash;
 	return 0;
 }

@@ -26,8 +26,9 @@ bool belay__hashes_find(const struct belay_hashes *hashes, const struct stat *st
 	struct belay__exe_hash *ret_hash);
 
 /* Hashes of the regular file behind FD, from its beginning, whatever FD's position is. What was
- * read is remembered in HASHES (NULL allowed) unless it changed less than a second ago. 0;
- * -EAGAIN: it changed each time it was read; -ENOMEM; -EINVAL: no regular file; or what reading
- * said. */
-int belay__exe_hash(int fd, unsigned kinds, struct belay_hashes *hashes,
+ * read is remembered in HASHES (NULL allowed) unless it had changed less than a second before. 0;
+ * -EBUSY: it changed each time it was read; -EFBIG: more than BELAY_EXE_MAX bytes; -ETIMEDOUT:
+ * DEADLINE_NS (CLOCK_MONOTONIC; UINT64_MAX: none) came first, asked about before each piece is
+ * read; -ENOMEM; -EINVAL: no regular file; or what reading said. */
+int belay__exe_hash(int fd, unsigned kinds, struct belay_hashes *hashes, uint64_t deadline_ns,
 	struct belay__exe_hash *ret_hash);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/blake3.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 
@@ -24,7 +25,7 @@
 static unsigned reads;
 static int change_fd = -EBADF;
 static unsigned changes_left;
-static long ahead_s, ahead_ns;
+static long ahead_s, ahead_ns, more_s_per_read;
 
 #ifdef __GLIBC__
 #define WRAP_PREAD __wrap_pread64
@@ -44,6 +45,8 @@ ssize_t WRAP_PREAD(int fd, void *bytes, size_t len, off_t at)
 	ssize_t n = REAL_PREAD(fd, bytes, len, at);
 
 	reads++;
+	if (ahead_s != 0)
+		ahead_s += more_s_per_read;
 	if (n == 0 && changes_left > 0) {
 		changes_left--;
 		assert_int_equal(write(change_fd, "c", 1), 1);
@@ -83,7 +86,7 @@ static int before(void **state)
 	count = belay__fd_count();
 	*state = &count;
 	reads = changes_left = 0;
-	ahead_s = ahead_ns = 0;
+	ahead_s = ahead_ns = more_s_per_read = 0;
 	return 0;
 }
 
@@ -135,13 +138,13 @@ static void published_hashes_come_out(void **state)
 	struct belay__exe_hash hash;
 	(void)state;
 
-	assert_int_equal(belay__exe_hash(empty, BOTH, NULL, &hash), 0);
+	assert_int_equal(belay__exe_hash(empty, BOTH, NULL, UINT64_MAX, &hash), 0);
 	assert_int_equal(hash.kinds, BOTH);
 	assert_hex(hash.sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 	assert_hex(hash.blake3, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
 
 	assert_int_equal(belay__write_all(abc, "abc", 3), 0);
-	assert_int_equal(belay__exe_hash(abc, BOTH, NULL, &hash), 0);
+	assert_int_equal(belay__exe_hash(abc, BOTH, NULL, UINT64_MAX, &hash), 0);
 	assert_hex(hash.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	assert_hex(hash.blake3, "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
 }
@@ -158,10 +161,12 @@ static void one_pass_makes_what_two_would(void **state)
 
 		assert_int_equal(lseek(fd, 1, SEEK_SET), 1); /* wherever the descriptor stands */
 		reads = 0;
-		assert_int_equal(belay__exe_hash(fd, BOTH, NULL, &both), 0);
+		assert_int_equal(belay__exe_hash(fd, BOTH, NULL, UINT64_MAX, &both), 0);
 		once = reads;
-		assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, NULL, &blake3), 0);
-		assert_int_equal(belay__exe_hash(fd, BELAY__HASH_SHA256, NULL, &sha256), 0);
+		assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, NULL, UINT64_MAX, &blake3),
+			0);
+		assert_int_equal(belay__exe_hash(fd, BELAY__HASH_SHA256, NULL, UINT64_MAX, &sha256),
+			0);
 		assert_int_equal(reads, 3 * once);
 		assert_int_equal(blake3.kinds, BELAY__HASH_BLAKE3);
 		assert_int_equal(sha256.kinds, BELAY__HASH_SHA256);
@@ -181,19 +186,19 @@ static void what_is_remembered_is_not_read_again(void **state)
 
 	assert_int_equal(belay_hashes_new(&hashes), 0);
 	stand_after(&stat, 1, 0);
-	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, hashes, &first), 0);
+	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, hashes, UINT64_MAX, &first), 0);
 	assert_true(reads > 0);
 	reads = 0;
-	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, hashes, &second), 0);
+	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, hashes, UINT64_MAX, &second), 0);
 	assert_int_equal(reads, 0);
 	assert_memory_equal(first.blake3, second.blake3, BELAY_HASH_LEN);
 
 	/* The other hash is not known by that, and then both are. */
-	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, &second), 0);
+	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, UINT64_MAX, &second), 0);
 	assert_true(reads > 0);
 	reads = 0;
-	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, hashes, &second), 0);
-	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_SHA256, hashes, &second), 0);
+	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, hashes, UINT64_MAX, &second), 0);
+	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_SHA256, hashes, UINT64_MAX, &second), 0);
 	assert_int_equal(reads, 0);
 	assert_null(belay_hashes_free(hashes));
 }
@@ -208,7 +213,7 @@ static void another_file_or_time_is_not_remembered(void **state)
 
 	assert_int_equal(belay_hashes_new(&hashes), 0);
 	stand_after(&stat, 5, 0);
-	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, &hash), 0);
+	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, UINT64_MAX, &hash), 0);
 	assert_true(belay__hashes_find(hashes, &stat, BOTH, &hash));
 	assert_false(belay__hashes_find(NULL, &stat, BOTH, &untouched));
 	for (size_t i = 0; i < 8; i++)
@@ -252,11 +257,91 @@ static void what_changed_within_a_second_is_not_remembered(void **state)
 
 		assert_int_equal(belay_hashes_new(&hashes), 0);
 		stand_after(&stat, cases[i].s, cases[i].ns);
-		assert_int_equal(belay__exe_hash(fd, BOTH, hashes, &hash), 0);
+		assert_int_equal(belay__exe_hash(fd, BOTH, hashes, UINT64_MAX, &hash), 0);
 		assert_int_equal(belay__hashes_find(hashes, &stat, BOTH, &hash),
 			cases[i].remembered);
 		(void)belay_hashes_free(hashes);
 	}
+}
+
+/* A change that leaves the times as they are can come until a second after the last one: a reading that began
+ * before may have missed it, however long it took. */
+static void a_slow_reading_does_not_make_a_change_older(void **state)
+{
+	_cleanup_close_ int fd = file_of(10);
+	struct belay_hashes *hashes = NULL;
+	struct stat stat = stat_of(fd);
+	struct belay__exe_hash hash;
+	(void)state;
+
+	assert_int_equal(belay_hashes_new(&hashes), 0);
+	stand_after(&stat, 1, -1);
+	more_s_per_read = 5;
+	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, UINT64_MAX, &hash), 0);
+	assert_true(reads > 0);
+	assert_false(belay__hashes_find(hashes, &stat, BOTH, &hash));
+	(void)belay_hashes_free(hashes);
+}
+
+/* Records with one kind each, of the same file, do not push each other out. */
+static void both_kinds_of_one_file_are_remembered(void **state)
+{
+	_cleanup_close_ int fd = file_of(5000);
+	struct belay__exe_hash blake3, sha256, both;
+	struct belay_hashes *hashes = NULL;
+	struct stat stat = stat_of(fd);
+	(void)state;
+
+	assert_int_equal(belay_hashes_new(&hashes), 0);
+	stand_after(&stat, 5, 0);
+	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, hashes, UINT64_MAX, &blake3), 0);
+	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_SHA256, hashes, UINT64_MAX, &sha256), 0);
+	reads = 0;
+	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, UINT64_MAX, &both), 0);
+	assert_int_equal(reads, 0);
+	assert_memory_equal(both.blake3, blake3.blake3, BELAY_HASH_LEN);
+	assert_memory_equal(both.sha256, sha256.sha256, BELAY_HASH_LEN);
+
+	/* Other bytes of the same inode are another file. */
+	assert_int_equal(write(fd, "x", 1), 1);
+	stat = stat_of(fd);
+	stand_after(&stat, 5, 0);
+	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, hashes, UINT64_MAX, &blake3), 0);
+	assert_true(belay__hashes_find(hashes, &stat, BELAY__HASH_BLAKE3, &both));
+	assert_false(belay__hashes_find(hashes, &stat, BOTH, &both));
+	(void)belay_hashes_free(hashes);
+}
+
+static void what_is_too_large_is_not_read(void **state)
+{
+	_cleanup_close_ int fd = file_of(10);
+	struct belay__exe_hash hash = { .kinds = 77 };
+	(void)state;
+
+	assert_int_equal(ftruncate(fd, BELAY_EXE_MAX + 1), 0);
+	assert_int_equal(belay__exe_hash(fd, BELAY__HASH_BLAKE3, NULL, UINT64_MAX, &hash), -EFBIG);
+	assert_int_equal(reads, 0);
+	assert_int_equal(hash.kinds, 77);
+}
+
+static void reading_ends_at_the_deadline(void **state)
+{
+	_cleanup_close_ int fd = file_of(10);
+	struct belay__exe_hash hash = { .kinds = 77 };
+	uint64_t now_ns = belay__clock_ns(CLOCK_MONOTONIC), until_ns;
+	(void)state;
+
+	assert_int_equal(belay__exe_hash(fd, BOTH, NULL, now_ns, &hash), -ETIMEDOUT);
+	assert_int_equal(reads, 0);
+	assert_int_equal(belay__exe_hash(fd, BOTH, NULL, now_ns + 600 * BELAY__NS_PER_S, &hash), 0);
+
+	hash.kinds = 77;
+	assert_int_equal(ftruncate(fd, BELAY_EXE_MAX), 0);
+	until_ns = belay__clock_ns(CLOCK_MONOTONIC) + 30 * BELAY__NS_PER_MS;
+	assert_int_equal(belay__exe_hash(fd, BOTH, NULL, until_ns, &hash), -ETIMEDOUT);
+	now_ns = belay__clock_ns(CLOCK_MONOTONIC);
+	assert_true(now_ns >= until_ns && now_ns < until_ns + 5 * BELAY__NS_PER_S);
+	assert_int_equal(hash.kinds, 77);
 }
 
 static void of_sixty_five_the_oldest_is_forgotten(void **state)
@@ -272,7 +357,8 @@ static void of_sixty_five_the_oldest_is_forgotten(void **state)
 		fds[i] = file_of(i);
 		stat[i] = stat_of(fds[i]);
 		stand_after(&stat[i], 1, 0);
-		assert_int_equal(belay__exe_hash(fds[i], BELAY__HASH_BLAKE3, hashes, &hash), 0);
+		assert_int_equal(
+			belay__exe_hash(fds[i], BELAY__HASH_BLAKE3, hashes, UINT64_MAX, &hash), 0);
 		assert_true(belay__hashes_find(hashes, &stat[0], BELAY__HASH_BLAKE3, &hash) ==
 			(i < 64));
 	}
@@ -302,7 +388,7 @@ static void a_file_that_changes_meanwhile_is_read_again(void **state)
 	assert_int_equal(belay_hashes_new(&hashes), 0);
 	change_fd = fd;
 	changes_left = 3;
-	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, &hash), 0);
+	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, UINT64_MAX, &hash), 0);
 	belay__blake3("ccc", 3, expected);
 	assert_memory_equal(hash.blake3, expected, BELAY_HASH_LEN);
 
@@ -311,7 +397,7 @@ static void a_file_that_changes_meanwhile_is_read_again(void **state)
 	changes_left = 100;
 	stat = stat_of(fd);
 	stand_after(&stat, 1000, 0);
-	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, &hash), -EAGAIN);
+	assert_int_equal(belay__exe_hash(fd, BOTH, hashes, UINT64_MAX, &hash), -EBUSY);
 	assert_int_equal(hash.kinds, 77);
 	stat = stat_of(fd);
 	assert_false(belay__hashes_find(hashes, &stat, BOTH, &hash));
@@ -325,9 +411,9 @@ static void only_regular_files_are_read(void **state)
 	_cleanup_close_ int directory = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	(void)state;
 
-	assert_int_equal(belay__exe_hash(null, BOTH, NULL, &hash), -EINVAL);
-	assert_int_equal(belay__exe_hash(directory, BOTH, NULL, &hash), -EINVAL);
-	assert_int_equal(belay__exe_hash(-1, BOTH, NULL, &hash), -EBADF);
+	assert_int_equal(belay__exe_hash(null, BOTH, NULL, UINT64_MAX, &hash), -EINVAL);
+	assert_int_equal(belay__exe_hash(directory, BOTH, NULL, UINT64_MAX, &hash), -EINVAL);
+	assert_int_equal(belay__exe_hash(-1, BOTH, NULL, UINT64_MAX, &hash), -EBADF);
 	assert_int_equal(hash.kinds, 77);
 	assert_int_equal(reads, 0);
 }
@@ -342,6 +428,10 @@ int main(void)
 		TEST(what_is_remembered_is_not_read_again),
 		TEST(another_file_or_time_is_not_remembered),
 		TEST(what_changed_within_a_second_is_not_remembered),
+		TEST(a_slow_reading_does_not_make_a_change_older),
+		TEST(both_kinds_of_one_file_are_remembered),
+		TEST(what_is_too_large_is_not_read),
+		TEST(reading_ends_at_the_deadline),
 		TEST(of_sixty_five_the_oldest_is_forgotten),
 		TEST(a_file_that_changes_meanwhile_is_read_again),
 		TEST(only_regular_files_are_read),

@@ -93,10 +93,11 @@ static struct child start_as(pid_t pid)
 		.set_tid_size = 1,
 	};
 	struct child child = { .pidfd = -EBADF };
+	pid_t parent = getpid();
 
 	child.pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (child.pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with(parent);
 		_exit(body_sleeps(NULL));
 	}
 	if (child.pid > 0)

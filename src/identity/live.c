@@ -92,8 +92,7 @@ int belay__live_open(pid_t pid, struct belay__live *ret_live, enum belay_verify_
 	case -ENFILE:
 	case -ENOMEM:
 		*ret_class = BELAY_VERIFY_HANDLE;
-		return belay__fail(reterr, r,
-			"cannot hold on to process %d: %s; close descriptors or raise the limit",
+		return belay__fail(reterr, r, "cannot hold on to process %d: %s; " BELAY__MORE_ROOM,
 			pid, strerror(-r));
 	default:
 		*ret_class = BELAY_VERIFY_EXE_PATH;

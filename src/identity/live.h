@@ -12,6 +12,9 @@
 #include <belay/error.h>
 #include <belay/identity.h>
 
+/* What to do when the system has no descriptor or memory left. */
+#define BELAY__MORE_ROOM "close descriptors or raise the limit"
+
 struct belay__live {
 	pid_t pid;
 	int pidfd; /* -EBADF: the kernel refuses them */

@@ -13,9 +13,16 @@
 /* Longest key that is ours, and room to tell it from longer ones. */
 enum { KEY_SIZE = 32 };
 
+/* An array of bytes, of which as many are kept as a hash has. */
+struct hash {
+	size_t len;
+	uint8_t bytes[BELAY_HASH_LEN];
+};
+
 struct record {
 	struct belay_daemon daemon;
 	bool is_blake3; /* exe_hash_algorithm */
+	struct hash blake3, sha256;
 };
 
 /* One member of an object: how its value is read, and what it must be. */
@@ -41,26 +48,26 @@ static int read_u32(const struct belay__json *value, uint32_t *ret_number)
 	return 0;
 }
 
-static int read_hash(const struct belay__json *value, uint8_t ret_hash[static BELAY_HASH_LEN])
+/* Whether it is one is judged when all is read. */
+static int read_hash(const struct belay__json *value, struct hash *ret_hash)
 {
-	uint8_t hash[BELAY_HASH_LEN];
+	struct hash hash = { 0 };
 	struct belay__json element;
-	size_t cursor = 0, len = 0;
+	size_t cursor = 0;
 	int r;
 
 	while ((r = belay__json_next(value, &cursor, &element)) > 0) {
 		uint64_t byte;
 
-		if (len == sizeof(hash) || belay__json_get_u64(&element, &byte) < 0 ||
-			byte > UINT8_MAX)
+		if (belay__json_get_u64(&element, &byte) < 0 || byte > UINT8_MAX)
 			return -ERANGE;
-		hash[len++] = (uint8_t)byte;
+		if (hash.len < sizeof(hash.bytes))
+			hash.bytes[hash.len] = (uint8_t)byte;
+		hash.len++;
 	}
 	if (r < 0)
 		return r;
-	if (len != sizeof(hash))
-		return -ERANGE;
-	memcpy(ret_hash, hash, sizeof(hash));
+	*ret_hash = hash;
 	return 0;
 }
 
@@ -78,34 +85,24 @@ static int read_exe_path(const struct belay__json *value, struct record *record)
 static int read_algorithm(const struct belay__json *value, struct record *record)
 {
 	char name[sizeof("blake3")];
-	int r = belay__json_get_string(value, name, sizeof(name));
+	int r;
 
-	if (r < 0)
-		return r;
-	record->is_blake3 = strcmp(name, "blake3") == 0;
-	return record->is_blake3 ? 0 : -EINVAL;
+	if (value->kind != BELAY__JSON_STRING)
+		return -EINVAL;
+	/* What does not fit, or is no text, is another algorithm's name. */
+	r = belay__json_get_string(value, name, sizeof(name));
+	record->is_blake3 = r == 0 && strcmp(name, "blake3") == 0;
+	return 0;
 }
 
 static int read_blake3(const struct belay__json *value, struct record *record)
 {
-	int r = read_hash(value, record->daemon.blake3);
-
-	record->daemon.has_blake3 = r == 0;
-	return r;
+	return read_hash(value, &record->blake3);
 }
 
-/* Zeros stand for a hash that the writer did not have. */
 static int read_sha256(const struct belay__json *value, struct record *record)
 {
-	static const uint8_t none[BELAY_HASH_LEN];
-	uint8_t hash[BELAY_HASH_LEN];
-	int r = read_hash(value, hash);
-
-	if (r < 0 || memcmp(hash, none, sizeof(hash)) == 0)
-		return r;
-	memcpy(record->daemon.sha256, hash, sizeof(hash));
-	record->daemon.has_sha256 = true;
-	return 0;
+	return read_hash(value, &record->sha256);
 }
 
 static int read_boot_id(const struct belay__json *value, struct record *record)
@@ -162,7 +159,7 @@ static int read_endpoint(const struct belay__json *value, struct record *record)
 		sizeof(endpoint_members) / sizeof(endpoint_members[0]), record, NULL);
 }
 
-#define A_HASH "an array of 32 numbers from 0 to 255"
+#define A_HASH "an array of numbers from 0 to 255"
 
 static_assert(BELAY_BOOT_ID_SIZE == 128, "the sentences say how long texts may be");
 static_assert(BELAY_EXE_SIZE == 4096, "the sentences say how long texts may be");
@@ -170,7 +167,7 @@ static_assert(BELAY_EXE_SIZE == 4096, "the sentences say how long texts may be")
 static const struct member members[] = {
 	{ "pid", "a number from 0 to 4294967295", read_pid, true },
 	{ "exe_path", TEXT_UP_TO(4096), read_exe_path, true },
-	{ "exe_hash_algorithm", "\"blake3\"", read_algorithm, false },
+	{ "exe_hash_algorithm", "a text", read_algorithm, false },
 	{ "exe_hash", A_HASH, read_blake3, false },
 	{ "legacy_exe_sha256", A_HASH, read_sha256, false },
 	{ "exe_sha256", A_HASH, read_sha256, false },
@@ -232,15 +229,33 @@ static int read_object(const struct belay__json *object, const struct member *me
 	return check_required(members_, count, seen, reterr);
 }
 
-static int check_hashes(const struct record *record, struct belay_error *reterr)
+/* By the rule of the wire (backend/daemon_message.c): what is no hash that we know counts as none, and one
+ * must be there. Zeros stand for a SHA-256 that the writer did not have. */
+static int take_hashes(struct record *record, struct belay_error *reterr)
 {
-	if (record->daemon.has_blake3 && !record->is_blake3)
-		return belay__fail(reterr,
-			-EINVAL, "exe_hash is there, but exe_hash_algorithm, which must be \"blake3\", is not");
-	if (!record->daemon.has_blake3 && !record->daemon.has_sha256)
+	static const uint8_t none[BELAY_HASH_LEN];
+	struct belay_daemon *daemon = &record->daemon;
+
+	daemon->has_blake3 = record->is_blake3 && record->blake3.len == BELAY_HASH_LEN;
+	daemon->has_sha256 = record->sha256.len == BELAY_HASH_LEN &&
+		memcmp(record->sha256.bytes, none, sizeof(none)) != 0;
+	if (daemon->has_blake3)
+		memcpy(daemon->blake3, record->blake3.bytes, BELAY_HASH_LEN);
+	if (daemon->has_sha256)
+		memcpy(daemon->sha256, record->sha256.bytes, BELAY_HASH_LEN);
+	if (daemon->has_blake3 || daemon->has_sha256)
+		return 0;
+	if (record->blake3.len > 0 && !record->is_blake3)
 		return belay__fail(reterr, -EINVAL,
-			"it has no hash of the executable, neither exe_hash nor legacy_exe_sha256");
-	return 0;
+			"it has no hash of the executable: exe_hash_algorithm is not \"blake3\", "
+			"and there is no legacy_exe_sha256");
+	if (record->blake3.len > 0)
+		return belay__fail(reterr, -EINVAL,
+			"it has no hash of the executable: exe_hash is not an array of 32 bytes, "
+			"and there is no legacy_exe_sha256");
+	return belay__fail(reterr, -EINVAL,
+		"it has no hash of the executable, neither exe_hash nor a legacy_exe_sha256 of 32 "
+		"bytes");
 }
 
 int belay__sidecar_parse(const char *bytes, size_t len, struct belay_daemon *ret_daemon,
@@ -255,7 +270,7 @@ int belay__sidecar_parse(const char *bytes, size_t len, struct belay_daemon *ret
 		return belay__fail(reterr, -EINVAL, "it is no JSON from byte %zu on", offset);
 	r = read_object(&value, members, sizeof(members) / sizeof(members[0]), &record, reterr);
 	if (r == 0)
-		r = check_hashes(&record, reterr);
+		r = take_hashes(&record, reterr);
 	if (r == 0)
 		*ret_daemon = record.daemon;
 	return r;

@@ -18,6 +18,22 @@
 #define BLAKE3     "\"exe_hash_algorithm\": \"blake3\", \"exe_hash\": " HASH_OF("3")
 #define SHA256     "\"legacy_exe_sha256\": " HASH_OF("9")
 
+static bool directories_fail;
+
+int __wrap_fsync(int fd);
+int __real_fsync(int fd);
+
+int __wrap_fsync(int fd)
+{
+	struct stat stat;
+
+	if (directories_fail && fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode)) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_fsync(fd);
+}
+
 static char directory[] = "/tmp/belay-sidecar-XXXXXX";
 static char path[64], other_path[64];
 
@@ -256,15 +272,30 @@ static const struct {
 	{ START "\"exe_hash_algorithm\": \"blake\", \"exe_hash\": " HASH_OF("3") ", " REST "}",
 		"exe_hash_algorithm is not \"blake3\"", false, false },
 	{ START "\"exe_hash\": " HASH_OF("3") ", " REST "}", "exe_hash_algorithm", false, false },
+	/* as on the wire: what is no hash that we know counts as none */
+	{ START "\"exe_hash_algorithm\": \"sha512\", \"exe_hash\": " HASH_OF("3") ", " SHA256
+										  ", " REST "}",
+		NULL, false, true },
+	{ START "\"exe_hash_algorithm\": \"an algorithm that is to come\", \"exe_hash\": "
+		"[1], " SHA256 ", " REST "}",
+		NULL, false, true },
+	{ START "\"exe_hash\": " HASH_OF("3") ", " SHA256 ", " REST "}", NULL, false, true },
+	{ START "\"exe_hash_algorithm\": \"\", \"exe_hash\": [], " SHA256 ", " REST "}", NULL,
+		false, true },
+	{ START "\"exe_hash_algorithm\": \"blake3\", \"exe_hash\": [3, 3], " SHA256 ", " REST "}",
+		NULL, false, true },
+	{ START BLAKE3 ", \"legacy_exe_sha256\": [], " REST "}", NULL, true, false },
+	{ START "\"exe_hash_algorithm\": null, " SHA256 ", " REST "}",
+		"exe_hash_algorithm is not a text", false, false },
 	{ START "\"exe_hash_algorithm\": \"blake3\", \"exe_hash\": [3], " REST "}",
-		"exe_hash is not an array of 32", false, false },
+		"exe_hash is not an array of 32 bytes", false, false },
 	{ START "\"exe_hash_algorithm\": \"blake3\", \"exe_hash\": [" NUMBERS("3") "," NUMBERS(
 		  "3") "," NUMBERS("3") "," NUMBERS("3") ",3], " REST "}",
-		"exe_hash is not an array of 32", false, false },
+		"exe_hash is not an array of 32 bytes", false, false },
 	{ START "\"legacy_exe_sha256\": " HASH_OF("256") ", " REST "}",
-		"legacy_exe_sha256 is not an array of 32", false, false },
+		"legacy_exe_sha256 is not an array of", false, false },
 	{ START "\"legacy_exe_sha256\": " HASH_OF("1.5") ", " REST "}",
-		"legacy_exe_sha256 is not an array of 32", false, false },
+		"legacy_exe_sha256 is not an array of", false, false },
 	{ START "\"legacy_exe_sha256\": \"ab\", " REST "}", "legacy_exe_sha256 is not an array",
 		false, false },
 	{ START BLAKE3 ", \"boot_id\": 5, " ENDPOINT "}", "boot_id is not a text", false, false },
@@ -308,6 +339,26 @@ static void every_text_is_accepted_or_refused_with_a_reason(void **state)
 		assert_int_equal(daemon.blake3[31], texts[i].blake3 ? 3 : 0);
 		assert_int_equal(daemon.sha256[31], texts[i].sha256 ? 9 : 0);
 	}
+}
+
+/* The file has its name by then. */
+static void a_directory_that_cannot_be_synced_is_told_as_such(void **state)
+{
+	struct belay_daemon daemon = full();
+	static struct belay_daemon now;
+	struct belay_error error = { 0 };
+	(void)state;
+
+	assert_int_equal(belay_sidecar_write(path, &daemon, NULL), 0);
+	daemon.pid = 4343;
+	directories_fail = true;
+	assert_int_equal(belay_sidecar_write(path, &daemon, &error), -EIO);
+	directories_fail = false;
+	assert_null(strstr(error.text, "still there"));
+	assert_non_null(strstr(error.text, "was written, but may not survive a crash"));
+	assert_int_equal(belay_sidecar_read(path, &now, NULL), 0);
+	assert_int_equal(now.pid, 4343);
+	assert_int_equal(names_left(), 1);
 }
 
 static void no_beginning_of_a_record_is_one(void **state)
@@ -494,6 +545,7 @@ int main(void)
 		TEST(a_record_reads_like_this),
 		TEST(what_cannot_be_said_is_not_written),
 		TEST(every_text_is_accepted_or_refused_with_a_reason),
+		TEST(a_directory_that_cannot_be_synced_is_told_as_such),
 		TEST(no_beginning_of_a_record_is_one),
 		TEST(files_that_others_may_write_are_not_believed),
 		TEST(a_link_in_the_way_is_replaced_and_not_followed),

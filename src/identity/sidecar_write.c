@@ -192,7 +192,7 @@ static int sync_directory(int dirfd)
 	return fsync(dirfd) < 0 && errno != EINVAL && errno != EROFS ? -errno : 0;
 }
 
-static int replace(int dirfd, const char *base, const struct belay__text *text)
+static int replace(int dirfd, const char *base, const struct belay__text *text, bool *ret_replaced)
 {
 	_cleanup_close_ int fd = -EBADF;
 	char name[NAME_SIZE];
@@ -207,6 +207,7 @@ static int replace(int dirfd, const char *base, const struct belay__text *text)
 	if (fd < 0)
 		return fd;
 	r = fill_and_rename(fd, named, dirfd, name, base, text);
+	*ret_replaced = r == 0;
 	return r < 0 ? r : sync_directory(dirfd);
 }
 
@@ -235,11 +236,19 @@ static int write_file(const char *path, const struct belay__text *text, struct b
 {
 	const char *base = NULL;
 	_cleanup_close_ int dirfd = open_directory(path, &base);
-	int r = dirfd < 0 ? dirfd : replace(dirfd, base, text);
+	bool replaced = false;
+	int r = dirfd < 0 ? dirfd : replace(dirfd, base, text, &replaced);
 
-	return r < 0 ? belay__fail(reterr, r, "cannot write %s: %s; what was there is still there",
-			       path, strerror(-r))
-		     : 0;
+	if (r == 0)
+		return 0;
+	if (replaced)
+		return belay__fail(reterr, r,
+			"%s was written, but may not survive a crash: its directory cannot be "
+			"synced (%s); "
+			"write it again",
+			path, strerror(-r));
+	return belay__fail(reterr, r, "cannot write %s: %s; what was there is still there", path,
+		strerror(-r));
 }
 
 int belay_sidecar_write(const char *path, const struct belay_daemon *daemon,

@@ -42,6 +42,15 @@ static inline void child_signal(const struct child *child, int signal_nr)
 	assert_return_code(syscall(SYS_pidfd_send_signal, child->pidfd, signal_nr, NULL, 0), errno);
 }
 
+/* For a child: it ends with PARENT, whose number was asked for before the fork; also when that has ended
+ * meanwhile. A child that is left over would hold the test's output open for ever. */
+static inline void die_with(pid_t parent)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(99);
+}
+
 /* Forks with FLAGS of clone(2); BODY's return is the exit code. */
 static inline struct child child_start_with(unsigned long flags, int (*body)(void *), void *argument)
 {
@@ -52,9 +61,7 @@ static inline struct child child_start_with(unsigned long flags, int (*body)(voi
 	child.pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
 	assert_return_code(child.pid, errno);
 	if (child.pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if ((flags & CLONE_NEWPID) == 0 && getppid() != parent)
-			_exit(99);
+		die_with((flags & CLONE_NEWPID) == 0 ? parent : 0); /* 0: outside of its namespace */
 		_exit(body(argument));
 	}
 	child.pidfd = (int)syscall(SYS_pidfd_open, child.pid, 0);

@@ -1,15 +1,18 @@
 #include "ipc/closer.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 
 /* Two to some power, and at least what one batch of 64 datagrams can bring (64 * 253). */
 #define QUEUE_SIZE 16384u
@@ -26,6 +29,7 @@
 struct belay__closer {
 	pthread_mutex_t mutex;
 	pthread_cond_t work; /* of CLOCK_MONOTONIC */
+	pid_t pid;           /* whose threads these are */
 	bool stopping;
 	unsigned references; /* the owner and each thread */
 	unsigned threads, standing_by;
@@ -170,34 +174,48 @@ static int start_thread(struct belay__closer *closer)
 	return r;
 }
 
-int belay__closer_new(struct belay__closer **ret_closer)
+static void make_locks(struct belay__closer *closer)
 {
-	struct belay__closer *closer = calloc(1, sizeof(*closer));
 	pthread_condattr_t attributes;
-
-	if (closer == NULL)
-		return -ENOMEM;
 
 	(void)pthread_condattr_init(&attributes);
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&closer->work, &attributes);
 	(void)pthread_condattr_destroy(&attributes);
 	(void)pthread_mutex_init(&closer->mutex, NULL);
+}
+
+int belay__closer_new(struct belay__closer **ret_closer)
+{
+	struct belay__closer *closer = calloc(1, sizeof(*closer));
+
+	if (closer == NULL)
+		return -ENOMEM;
+
+	make_locks(closer);
+	closer->pid = getpid();
 	closer->references = 1;
 	*ret_closer = closer;
 	return 0;
 }
 
-struct belay__closer *belay__closer_free(struct belay__closer *closer)
+/* In a child there are no threads, and what one of them held locked at the fork stays so. */
+static void see_to_fork(struct belay__closer *closer)
 {
-	if (closer == NULL)
-		return NULL;
+	pid_t pid = getpid();
 
-	(void)pthread_mutex_lock(&closer->mutex);
-	closer->stopping = true;
-	(void)pthread_cond_broadcast(&closer->work);
-	drop_reference(closer);
-	return NULL;
+	if (closer->pid == pid)
+		return;
+
+	make_locks(closer);
+	closer->pid = pid;
+	closer->references = 1;
+	closer->threads = 0;
+	closer->standing_by = 0;
+	closer->led = false;
+	closer->head = 0;
+	closer->count = 0;
+	atomic_store(&closer->leaked, atomic_load(&closer->taken) - atomic_load(&closer->closed));
 }
 
 /* Whether somebody is there to close what is queued; starts the first thread. The mutex is held. */
@@ -213,24 +231,85 @@ static bool has_thread(struct belay__closer *closer)
 	return true;
 }
 
-void belay__closer_take(struct belay__closer *closer, int fd)
+struct belay__closer *belay__closer_free(struct belay__closer *closer)
 {
-	bool wake = false;
+	if (closer == NULL)
+		return NULL;
 
+	see_to_fork(closer);
+	(void)pthread_mutex_lock(&closer->mutex);
+	if (closer->count > 0)
+		(void)has_thread(closer);
+	closer->stopping = true;
+	(void)pthread_cond_broadcast(&closer->work);
+	drop_reference(closer);
+	return NULL;
+}
+
+/* The mutex is held. Returns whether to wake who stands by: that costs more than the rest, and while
+ * there is work he watches a clock already. */
+static bool enqueue(struct belay__closer *closer, int fd)
+{
+	if (closer->count == QUEUE_SIZE) {
+		atomic_fetch_add(&closer->leaked, 1);
+		return false;
+	}
+	closer->queue[(closer->head + closer->count) % QUEUE_SIZE] = fd;
+	closer->count++;
+	return closer->count == 1 && closer->standing_by > 0;
+}
+
+static bool nothing_waits(int fd)
+{
+	int waiting = 0;
+
+	return ioctl(fd, SIOCINQ, &waiting) == 0 && waiting == 0;
+}
+
+/* Where every descriptor that waits has a byte to wait with, and nothing else delays the end. */
+static bool is_unix_stream(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
+		getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+}
+
+static void take(struct belay__closer *closer, int fd, bool may_be_stream)
+{
+	bool wake = false, here;
+
+	see_to_fork(closer);
 	atomic_fetch_add(&closer->taken, 1);
 	(void)pthread_mutex_lock(&closer->mutex);
-	if (closer->count == QUEUE_SIZE || !has_thread(closer)) {
-		atomic_fetch_add(&closer->leaked, 1);
-	} else {
-		closer->queue[(closer->head + closer->count) % QUEUE_SIZE] = fd;
-		closer->count++;
-		/* Waking costs more than the rest. Whoever stands by while there is work watches
-		 * a clock already. */
-		wake = closer->count == 1 && closer->standing_by > 0;
-	}
+	here = !has_thread(closer) && may_be_stream && is_unix_stream(fd) && nothing_waits(fd);
+	if (!here)
+		wake = enqueue(closer, fd);
 	(void)pthread_mutex_unlock(&closer->mutex);
+	if (here)
+		close_now(closer, fd);
 	if (wake)
 		(void)pthread_cond_signal(&closer->work);
+}
+
+void belay__closer_take(struct belay__closer *closer, int fd)
+{
+	take(closer, fd, false);
+}
+
+void belay__closer_take_stream(struct belay__closer *closer, int fd)
+{
+	take(closer, fd, true);
+}
+
+void belay__closer_hang_up(struct belay__closer *closer, int fd)
+{
+	/* Nothing comes any more after shutdown(2). */
+	if (shutdown(fd, SHUT_RD) == 0 && nothing_waits(fd))
+		(void)belay__close(fd);
+	else
+		belay__closer_take(closer, fd);
 }
 
 void belay__closer_counts(const struct belay__closer *closer, uint64_t *ret_taken,

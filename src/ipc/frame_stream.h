@@ -75,6 +75,7 @@ int belay__stream_write(int fd, const uint8_t *bytes, size_t len, uint64_t deadl
 int belay__wait_until(int fd, short events, uint64_t deadline_ns);
 
 /* Connects a new SOCK_STREAM socket (close-on-exec, non-blocking) to PATH until DEADLINE_NS; 0: at once or
- * not at all (-EAGAIN: its backlog is full). The fd or a negative errno (-ENAMETOOLONG, -EINVAL: empty,
+ * not at all (-EAGAIN: its backlog is full). Where the kernel can (SO_PASSRIGHTS), it refuses the peer's
+ * descriptors from the first moment on. The fd or a negative errno (-ENAMETOOLONG, -EINVAL: empty,
  * -ETIMEDOUT). */
 int belay__stream_connect(const char *path, uint64_t deadline_ns);

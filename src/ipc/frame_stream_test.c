@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/missing.h"
 #include "ipc/testing.h"
 
 #define CAP BELAY_HELLO_MAX
@@ -669,7 +670,8 @@ static void who_listens_is_connected_to(void **state)
 {
 	static const uint64_t in_seconds[] = { 0, 20 };
 	char dir[TEST_PATH_SIZE], path[108];
-	int listener, fd;
+	int listener, fd, rights = 1;
+	socklen_t len = sizeof(rights);
 
 	(void)state;
 	test_make_dir(dir);
@@ -682,6 +684,9 @@ static void who_listens_is_connected_to(void **state)
 		assert_true(fd >= 0);
 		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 		assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+		/* Kernels before 6.16 do not know the option. */
+		if (getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &rights, &len) == 0)
+			assert_int_equal(rights, 0);
 		(void)close(fd);
 	}
 	(void)close(listener);

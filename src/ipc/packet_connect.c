@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/missing.h"
 #include "ipc/frame_stream.h"
 
 static int fill_address(const char *path, struct sockaddr_un *ret_address)
@@ -64,6 +65,7 @@ static int connect_type(int type, const char *path, uint64_t deadline_ns)
 {
 	int nonblock = deadline_ns == 0 ? SOCK_NONBLOCK : 0;
 	struct sockaddr_un address = { 0 };
+	const int off = 0;
 	_cleanup_close_ int fd = -EBADF;
 	int r = fill_address(path, &address);
 
@@ -72,6 +74,9 @@ static int connect_type(int type, const char *path, uint64_t deadline_ns)
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | nonblock, 0);
 	if (fd < 0)
 		return -errno;
+	/* Before there is a peer, so that none can be first. Packets bring descriptors that are wanted. */
+	if (type == SOCK_STREAM)
+		(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 
 	if (deadline_ns == 0)
 		r = connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;

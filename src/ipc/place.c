@@ -119,6 +119,10 @@ int belay__place_lock(const struct belay__place *place, const char *who, int *re
 	r = check_lock(fd, path, reterr);
 	if (r < 0)
 		return r;
+	/* The umask may have taken what the next one needs to open it. */
+	if (fchmod(fd, 0600) < 0)
+		return belay__fail(reterr, -errno, "cannot set the mode of %s: %s; remove it", path,
+			strerror(errno));
 
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)

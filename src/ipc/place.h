@@ -14,7 +14,7 @@ struct belay__place {
  * sentence. PATH outlives *ret_place. */
 int belay__place_open(const char *path, struct belay__place *ret_place, struct belay_error *reterr);
 
-/* Takes the lock `<path>.lock`, which is made if need be and stays when it is let go by closing:
+/* Takes the lock `<path>.lock`, which is made if need be, 0600 whatever the umask, and stays when it is let go by closing:
  * a lock file that is removed can be held twice. 0, -EADDRINUSE (another WHO, "observer", holds
  * it), or another negative errno with a sentence. */
 int belay__place_lock(const struct belay__place *place, const char *who, int *ret_lock_fd,

@@ -1,3 +1,5 @@
+#include "wire/payload_protocol.h"
+
 #include <stddef.h>
 
 #include <belay/envelope.h>
@@ -8,23 +10,21 @@
 #define PRIVATE_FIRST  0xF000
 #define LAST           0xFFFF
 
-enum owner { FIRST_PARTY, CONSUMER };
-
 /* Who has registered a number. A new protocol is a new row here; two rows of one number, and a
  * consumer's outside its range, do not compile. */
 #define PROTOCOLS(ROW)                                                                             \
-	ROW(BELAY_PROTOCOL_CONTROL, FIRST_PARTY, "control")                                        \
-	ROW(BELAY_PROTOCOL_ADMIN, FIRST_PARTY, "admin")                                            \
-	ROW(BELAY_PROTOCOL_PROBE, FIRST_PARTY, "probe")                                            \
-	ROW(BELAY_PROTOCOL_HANDOFF, FIRST_PARTY, "handoff")                                        \
-	ROW(BELAY_PROTOCOL_SESSION, FIRST_PARTY, "session")                                        \
-	ROW(0x7A63u, CONSUMER, "zccache")                                                          \
-	ROW(0x7C4Cu, CONSUMER, "clud")                                                             \
-	ROW(0x7EB1u, CONSUMER, "fbuild")
+	ROW(BELAY_PROTOCOL_CONTROL, BELAY__FIRST_PARTY, "control")                                 \
+	ROW(BELAY_PROTOCOL_ADMIN, BELAY__FIRST_PARTY, "admin")                                     \
+	ROW(BELAY_PROTOCOL_PROBE, BELAY__FIRST_PARTY, "probe")                                     \
+	ROW(BELAY_PROTOCOL_HANDOFF, BELAY__FIRST_PARTY, "handoff")                                 \
+	ROW(BELAY_PROTOCOL_SESSION, BELAY__FIRST_PARTY, "session")                                 \
+	ROW(0x7A63u, BELAY__CONSUMER, "zccache")                                                   \
+	ROW(0x7C4Cu, BELAY__CONSUMER, "clud")                                                      \
+	ROW(0x7EB1u, BELAY__CONSUMER, "fbuild")
 
 #define CHECK_RANGE(number, owner, name)                                                           \
 	_Static_assert(((number) >= CONSUMER_FIRST && (number) < RESERVED_FIRST) ==                \
-				((owner) == CONSUMER) &&                                           \
+				((owner) == BELAY__CONSUMER) &&                                    \
 			(number) < PRIVATE_FIRST,                                                  \
 		name " has a number of its owner's range");
 PROTOCOLS(CHECK_RANGE)
@@ -40,6 +40,19 @@ static const char *registered_name(uint32_t protocol)
 		PROTOCOLS(CASE)
 	default:
 		return NULL;
+	}
+}
+
+#define OWNER_CASE(number, owner, name)                                                            \
+	case number:                                                                               \
+		return owner;
+
+enum belay__protocol_owner belay__payload_protocol_owner(uint32_t protocol)
+{
+	switch (protocol) {
+		PROTOCOLS(OWNER_CASE)
+	default:
+		return protocol < CONSUMER_FIRST ? BELAY__FIRST_PARTY : BELAY__CONSUMER;
 	}
 }
 

@@ -1,9 +1,10 @@
-#include <belay/envelope.h>
+#include "wire/payload_protocol.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
+#include <belay/envelope.h>
 #include <cmocka.h>
 
 #include "wire/testing.h"
@@ -51,10 +52,35 @@ static void every_other_number_has_its_range(void **state)
 	}
 }
 
+static void numbers_belong_to_who_registered_them_or_to_their_range(void **state)
+{
+	static const struct {
+		uint32_t protocol;
+		enum belay__protocol_owner owner;
+	} cases[] = {
+		{ BELAY_PROTOCOL_CONTROL, BELAY__FIRST_PARTY },
+		{ BELAY_PROTOCOL_ADMIN, BELAY__FIRST_PARTY },
+		{ BELAY_PROTOCOL_PROBE, BELAY__FIRST_PARTY },
+		{ BELAY_PROTOCOL_HANDOFF, BELAY__FIRST_PARTY },
+		{ BELAY_PROTOCOL_SESSION, BELAY__FIRST_PARTY },
+		{ 0x6fff, BELAY__FIRST_PARTY },
+		{ 0x7000, BELAY__CONSUMER },
+		{ 0x7a63, BELAY__CONSUMER },
+		{ BELAY_PROTOCOL_ADMIN + 1, BELAY__CONSUMER },
+		{ 0xffff, BELAY__CONSUMER },
+		{ UINT32_MAX, BELAY__CONSUMER },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < BELAY__COUNT(cases); i++)
+		assert_int_equal(belay__payload_protocol_owner(cases[i].protocol), cases[i].owner);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whoever_has_registered_is_named),
+		cmocka_unit_test(numbers_belong_to_who_registered_them_or_to_their_range),
 		cmocka_unit_test(every_other_number_has_its_range),
 	};
 

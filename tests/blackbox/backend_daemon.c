@@ -87,9 +87,9 @@ static void take_peer(int fd)
 {
 	struct place *place = free_place();
 
-	if (place == NULL || belay_handoff_peer_new(receiver, fd, &place->peer, NULL) < 0)
+	if (place == NULL)
 		(void)belay__close(fd);
-	else
+	else if (belay_handoff_peer_new(receiver, fd, &place->peer, NULL) == 0)
 		place->fd = belay_handoff_peer_fd(place->peer);
 }
 

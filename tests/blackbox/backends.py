@@ -13,10 +13,12 @@ import socket
 import stat
 import struct
 import threading
+import time
 
 REQUEST, RESPONSE, EVENT = 0, 1, 2
 PROBE, HANDOFF = 0xB232, 0xD0FF
 FRAME_MAX = 16 << 20
+SLOW = 0.4  # seconds that a slow one takes for each answer
 
 
 # --- protocol buffers ----------------------------------------------------------------------------------------------
@@ -136,11 +138,14 @@ class Backend:
                 continue
             threading.Thread(target=self.guard, args=(function, connection), daemon=True).start()
 
-    @staticmethod
-    def guard(function, connection):
+    def guard(self, function, connection):
         # What a peer does wrong ends its connection and nothing else.
-        with contextlib.suppress(OSError, ValueError):
-            function(connection)
+        with contextlib.suppress(OSError):
+            try:
+                function(connection)
+            except ValueError:
+                if "noise" in self.faults and function == self.serve:
+                    connection.sendall(b"400 Bad Request\r\n")
         connection.close()
 
     # Probes.
@@ -179,7 +184,14 @@ class Backend:
             asked = self.read_frame(connection)
             if "strict-fields" in self.faults and set(asked) - set(range(1, 10)):
                 raise ValueError("an unknown field")
-            self.check_probe(asked)
+            try:
+                self.check_probe(asked)
+            except ValueError:
+                if "refuses" in self.faults:
+                    connection.sendall(frame(RESPONSE, 0, b"", asked.get(5, 0)))
+                raise
+            if "slow" in self.faults:
+                time.sleep(SLOW)
             connection.sendall(self.answer(asked))
             if "one-probe" in self.faults:
                 return

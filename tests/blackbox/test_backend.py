@@ -382,6 +382,30 @@ def _(room):
     breaks_exactly(room, HANDOVERS, True)
 
 
+UNANSWERABLE = [fault for fault, _ in QUESTIONS[:7]]
+
+
+@case("a backend that answers what it should not is found out however slow it is")
+def _(room):
+    _, path, _ = python_backend(room, ["slow", "one-probe"] + UNANSWERABLE, False)
+    code, verdicts, whys = conform(path, "--timeout", "2s")
+    failed = {name for name, verdict in verdicts.items() if verdict == "fail"}
+    assert code == 1 and failed == {rule for _, rule in QUESTIONS[:7]}, (code, failed, whys)
+
+
+@case("a backend that answers a wrong question with a refusal keeps every rule, with other bytes it does not")
+def _(room):
+    _, path, _ = python_backend(room, ["refuses"], False)
+    code, verdicts, whys = conform(path, "--timeout", "2s")
+    assert code == 0, (code, verdicts, whys)
+    _, path, _ = python_backend(room, ["noise"], False, "q")
+    code, verdicts, whys = conform(path, "--timeout", "2s")
+    failed = {name for name, verdict in verdicts.items() if verdict == "fail"}
+    # Another framing byte is the beginning of another protocol.
+    expected = {rule for fault, rule in QUESTIONS[:8] if fault != "any-framing"}
+    assert code == 1 and failed == expected, (code, failed, whys)
+
+
 @case("what hangs up after one probe is not blamed for it")
 def _(room):
     _, path, _ = python_backend(room, ["one-probe"], handoff=False)

@@ -5,6 +5,7 @@ A client counts what it sends and checks each answer, so nothing can be lost, do
 which process gave it, so two owners would show.
 """
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -21,8 +22,10 @@ from harness import PATIENCE, Child, case, clean_environment, main, read_file, u
 
 SERVER = os.environ.get("BELAY_PASS_SERVER", "")
 BACKEND = os.environ.get("BELAY_PASS_BACKEND", "")
+READY_PEER = os.environ.get("BELAY_READY_PEER", "")
 SERVICE = "echo"
 ACK_LIMIT = 5  # seconds until a sender gives up on an answer
+READY_LIMIT = 2  # seconds until a client gives up on the ready frame
 PROBE, HANDOFF = 0xB232, 0xD0FF
 REQUEST, RESPONSE = 0, 1
 
@@ -146,7 +149,8 @@ def run_server(room, *options):
     server = Program(room, "server", SERVER, *options, room.file("client.sock"), SERVICE)
     # Besides standard ones: the listener, its lock and its reserve, and two epolls. A probe may be on its way already.
     server.idle_fds = 3 + 3 + 2
-    server.kept_fds = 0 if options else 1  # the connection to the backend
+    # While there is a backend: its pidfd, and the connection that is kept to it.
+    server.kept_fds = 1 if options else 2
     return server
 
 
@@ -303,10 +307,10 @@ def system_calls_after(server, talk):
     until(lambda: "epoll" in read_file(output), "the sender's epoll", 5)
     before = read_file(output)
     talk()
-    after = read_file(output)
+    # What it might have been woken by is looked for once more when strace has written all of its.
     tracer.terminate()
     tracer.wait(PATIENCE)
-    return after[len(before):]
+    return "".join(line for line in read_file(output)[len(before):].splitlines(True) if "detached" not in line)
 
 
 @case("after a client moved, the sender makes no system call while client and backend talk")
@@ -322,13 +326,17 @@ def _(room):
         before = switches()
         assert client.talk(500) == "backend"
         assert switches() == before, (before, switches())
-        calls = system_calls_after(server, lambda c=client: c.talk(500))
+
+        def talk_and_go(client=client, backend=backend, options=options):
+            client.talk(500)
+            client.close()
+            backend.settled(more=0 if options else 1)
+        # And none when the client goes.
+        calls = system_calls_after(server, talk_and_go)
+        if calls is None:
+            talk_and_go()
+            assert switches() == before, (before, switches())
         assert not calls, calls
-        # And not when the client goes.
-        before = switches() if calls is None else None
-        client.close()
-        backend.settled(more=0 if options else 1)
-        assert before is None or switches() == before
         server.end()
         backend.end()
 
@@ -351,6 +359,72 @@ def _(room):
     other = run_backend(room)
     again.moves()
     assert again.owners[-1] == ("backend", str(other.pid))
+
+
+class Stranger:
+    """Listens where the backend would take connections over, and is another process."""
+
+    def __init__(self, backend):
+        os.unlink(handoff_path(backend))
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(handoff_path(backend))
+        self.listener.listen(64)
+        self.listener.setblocking(False)
+
+    def got(self):
+        """Bytes and descriptors that somebody passed to it."""
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connection, _ = self.listener.accept()
+                connection.settimeout(PATIENCE)
+                # Who came has hung up, or will not before it has passed something.
+                data, fds, _, _ = socket.recv_fds(connection, 4096, 4)
+                found += [data] * bool(data) + fds
+                connection.close()
+        return found
+
+
+@case("a client is passed to nobody but the process that was proved, whoever listens there")
+def _(room):
+    for options in ((), ("--dial",)):
+        for dies in (False, True):
+            backend, server = run_backend(room), run_server(room, *options)
+            Client.of(server).moves()
+            # Another one takes its place; what is kept goes on, until the backend goes.
+            stranger = Stranger(backend)
+            if dies:
+                backend.kill()
+            client = Client.of(server)
+            began = time.monotonic()
+            while time.monotonic() - began < 0.7 or client.answered < 20:
+                who = client.talk(2)
+                if not dies and not options:
+                    client.moves()
+                    break
+                assert who == "server", client.owners
+            assert stranger.got() == []
+            never_two_owners(client)
+            client.close()
+            stranger.listener.close()
+            server.end()
+            backend.kill()
+
+
+@case("a backend that answers its probe while another takes its connections gets no client, nor does he")
+def _(room):
+    for options in ((), ("--dial",)):
+        backend = run_backend(room)
+        stranger = Stranger(backend)
+        server = run_server(room, *options)
+        client = Client.of(server)
+        until(lambda s=server, c=client: c.talk() == "server" and "no backend" in read_file(s.log), "a look at who listens")
+        assert client.talk(20) == "server" and stranger.got() == []
+        client.close()
+        stranger.listener.close()
+        server.end()
+        backend.kill()
+        os.unlink(server.log)
 
 
 @case("clients for whom the backend has no descriptor left stay where they are")
@@ -546,6 +620,132 @@ def _(room):
         theirs.close()
         client.ended()
         assert client.answered == 0
+
+
+@case("a backend that had no descriptor for anybody takes senders once it has, though nobody has left")
+def _(room):
+    backend = run_backend(room)
+    limits = resource.prlimit(backend.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(backend.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    ours, theirs = socket.socketpair()
+
+    def before(step):
+        if step == "ack":
+            # It has tried even with its reserve.
+            until(lambda: fd_count(backend.pid) < backend.idle_fds, "a sender who is not let in")
+            resource.prlimit(backend.pid, resource.RLIMIT_NOFILE, limits)
+    send_in_steps(handoff_path(backend), theirs.fileno(), before)
+    theirs.close()
+    client = Client(ours)
+    assert client.talk(10) == "backend"
+
+
+# --- the client, who waits for the ready frame ---------------------------------------------------------------------
+
+READY_STEPS = ["handoff", "ready", "close", "done"]
+
+
+class Stepper:
+    """One side of ready_peer.c, which owns FD: waits before each step."""
+
+    def __init__(self, word, token, connection, *arguments):
+        command = [READY_PEER, word, str(connection.fileno()), token.hex(), *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                        text=True, pass_fds=[connection.fileno()], env=clean_environment())
+        self.at = self.next()
+
+    def next(self):
+        """The name of the next step."""
+        if select.select([self.process.stdout], [], [], PATIENCE)[0]:
+            return self.process.stdout.readline().strip()
+        raise AssertionError("no next step")
+
+    def go(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.at = self.next()
+        return self.at
+
+    def go_to(self, step):
+        while self.at != step:
+            self.go()
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate(timeout=PATIENCE)
+
+
+def ready_pair(backend, name):
+    """(client, the process that waits for its ready frame, the one that hands it over): both own all that there is of the
+    connection, but for what CLIENT has."""
+    token, (ours, theirs) = os.urandom(16), socket.socketpair()
+    ours.set_inheritable(False)
+    waiter = Stepper("wait", token, ours)
+    sender = Stepper("send", token, theirs, handoff_path(backend), SERVICE)
+    theirs.close()
+    return Client(ours, name), waiter, sender
+
+
+@case("a sender that is killed between ack, ready and close leaves its client to the backend alone")
+def _(room):
+    backend = run_backend(room)
+    for last in READY_STEPS:
+        client, waiter, sender = ready_pair(backend, last)
+        sender.go_to(last)
+        began = time.monotonic()
+        sender.kill()
+        said = int(waiter.go())
+        assert time.monotonic() - began < READY_LIMIT + 2, said
+        # Not sent; taken, but not told: it goes to the backend by itself; told.
+        expected = {"handoff": -errno.ECONNRESET, "ready": -errno.ETIMEDOUT}.get(last, 0)
+        assert said == expected, (last, said)
+        waiter.kill()
+        if said == 0:
+            assert client.talk(10) == "backend"
+        elif last == "handoff":
+            client.ended()
+        never_two_owners(client)
+        client.close()
+        backend.settled()
+    assert backend.alive()
+
+
+@case("a client that is killed between ack, ready and what follows leaves nothing behind")
+def _(room):
+    backend = run_backend(room)
+    for last in READY_STEPS:
+        for told in (False, True) if last in ("close", "done") else (False,):
+            client, waiter, sender = ready_pair(backend, last)
+            client.close()
+            sender.go_to(last)
+            assert not told or waiter.go() == "0"
+            waiter.kill()
+            began = time.monotonic()
+            sender.go_to("done")
+            assert time.monotonic() - began < ACK_LIMIT
+            backend.settled()
+            sender.kill()
+    assert backend.alive()
+
+
+@case("a backend that is killed between ack, ready and close leaves its client to nobody, or to itself")
+def _(room):
+    for last in READY_STEPS:
+        backend = run_backend(room)
+        client, waiter, sender = ready_pair(backend, last)
+        sender.go_to(last)
+        backend.kill()
+        began = time.monotonic()
+        sender.go_to("done")
+        said = int(waiter.go())
+        assert time.monotonic() - began < READY_LIMIT + 2, said
+        # Before it was passed it can be told to connect anew.
+        assert said == (-errno.ECONNREFUSED if last == "handoff" else 0), (last, said)
+        sender.kill()
+        waiter.kill()
+        client.ended()
+        assert client.answered == 0
+        client.close()
 
 
 @case("the backend takes no connection whose token comes twice, or does not match, and goes on")
@@ -877,6 +1077,40 @@ def _(room):
         server.end()
 
 
-if not (SERVER and BACKEND):
-    raise SystemExit("BELAY_PASS_SERVER and BELAY_PASS_BACKEND say where the programs are")
+@case("a backend that answers none of 32 is given up, proved anew, and asked over another connection", limit=60)
+def _(room):
+    def run(tell, _):
+        fake = FakeBackend(room)
+        tell("ready")
+        fake.answer_probe()
+        # Nothing of what comes here is ever read.
+        silent, _ = fake.handoff_endpoint.accept()
+        fake.answer_probe()
+        client, _ = take_in_steps(fake, lambda step: None)
+        serve(client)
+        silent.close()
+    child = Child(run)
+    assert child.hear() == "ready"
+    server = run_server(room)
+    server.settled(more=server.kept_fds)
+    clients = [Client.of(server, f"c{i}") for i in range(32)]
+    for client in clients:
+        assert client.talk() == "server"
+    other = Client.of(server, "other")
+    # No place for it; it stays, and the others are on their way.
+    assert other.talk(20) == "server"
+    assert fd_count(server.pid) >= server.idle_fds + len(clients) + 1
+    until(lambda: "timed out" in read_file(server.log), "the end of the server's patience", ACK_LIMIT + 5)
+    other.moves()
+    assert other.owners[-1] == ("backend", str(child.pid))
+    server.settled(more=server.kept_fds)
+    for client in clients + [other]:
+        client.close()
+    assert child.wait() == 0
+    child.socket.close()
+    server.end()
+
+
+if not (SERVER and BACKEND and READY_PEER):
+    raise SystemExit("BELAY_PASS_SERVER, BELAY_PASS_BACKEND and BELAY_READY_PEER say where the programs are")
 main()
