@@ -16,6 +16,7 @@
 
 #include <belay/handoff.h>
 
+#include "base/missing.h"
 #include "common.h"
 
 enum { WARM_UP = 100, SAMPLES = 3000, BATCH = 32, ROUNDS = 400, HEADER = 5 };
@@ -110,27 +111,26 @@ static int bare_receive(int channel, size_t len)
 /* What a receiver has to ask about what it was given: the seven of backend/handoff_stream_check.c. */
 static void bare_checks(int fd)
 {
-	static const int options[] = { SO_DOMAIN, SO_TYPE, SO_ACCEPTCONN };
 	struct sockaddr_storage address;
 	socklen_t len = sizeof(address);
+	int type, on = 1, off = 0;
 	uint64_t cookie;
 	struct ucred peer;
-	int value, on = 1;
 
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-		socklen_t size = sizeof(value);
-
-		if (getsockopt(fd, SOL_SOCKET, options[i], &value, &size) < 0)
-			die("getsockopt");
-	}
 	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0)
 		die("getpeername");
+	len = sizeof(type);
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		die("SO_TYPE");
 	len = sizeof(cookie);
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
 		die("SO_COOKIE");
 	len = sizeof(peer);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || ioctl(fd, FIONBIO, &on) < 0)
 		die("SO_PEERCRED");
+	/* Kernels before 6.16 do not know the second. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
 static void bare_say(int fd, const uint8_t *bytes, size_t len)

@@ -6,6 +6,7 @@
  * its hand-over endpoint come clients of somebody else's.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include <belay/identity.h>
 #include <belay/mux.h>
 
+#include "complain.h"
 #include "lines.h"
 
 #define PEERS_MAX 32
@@ -39,6 +41,7 @@ struct watched {
 	int fd;
 	struct watched *next, *prev; /* of all */
 	struct belay_handoff_peer *peer;
+	uint64_t heard_ms; /* when the peer came, or handed something over */
 	struct lines lines;
 };
 
@@ -53,6 +56,7 @@ struct backend {
 	uint64_t door_due_ms;             /* when that is looked at again, at the latest */
 	struct watched *peers[PEERS_MAX]; /* those that have deadlines */
 	uint8_t reply[BELAY_PROBE_ANSWER_MAX];
+	struct complaint complaint;
 	unsigned long adopted, served;
 };
 
@@ -122,7 +126,8 @@ static void let_go(struct backend *backend, struct watched *watched)
 		}
 		(void)belay_handoff_peer_free(watched->peer);
 	} else if (watched->kind == CALLER || watched->kind == CLIENT) {
-		(void)close(watched->fd);
+		/* Not close(2): what they passed and nobody read would be closed with it, in their time. */
+		belay_endpoint_hang_up(watched->fd);
 	}
 	if (watched->prev == NULL)
 		backend->all = watched->next;
@@ -175,10 +180,10 @@ static bool answer_probes(struct backend *backend, struct watched *caller)
 static void hear_caller(struct backend *backend, struct watched *caller)
 {
 	struct lines *lines = &caller->lines;
-	ssize_t n = recv(caller->fd, lines->in + lines->in_len, sizeof(lines->in) - lines->in_len,
-		MSG_DONTWAIT);
+	ssize_t n = belay_endpoint_receive(caller->fd, lines->in + lines->in_len,
+		sizeof(lines->in) - lines->in_len);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n <= 0) {
 		let_go(backend, caller);
@@ -196,7 +201,7 @@ static void adopt(struct backend *backend, const struct belay_adoption *adoption
 	struct watched *client = watch(backend, CLIENT, adoption->fd);
 
 	if (client == NULL) {
-		(void)close(adoption->fd);
+		belay_endpoint_hang_up(adoption->fd);
 		return;
 	}
 	backend->adopted++;
@@ -215,7 +220,9 @@ static void hear_peer(struct backend *backend, struct watched *peer)
 		if (r == 1)
 			adopt(backend, &adoption);
 		else if (r < 0 && r != -ENOTCONN)
-			(void)fprintf(stderr, "backend: %s\n", error.text);
+			complain(&backend->complaint, "backend: %s", error.text);
+		if (r != 0)
+			peer->heard_ms = now_ms();
 	} while (r == 1 || r == -EACCES || r == -EMFILE);
 	if (r < 0)
 		let_go(backend, peer);
@@ -227,7 +234,7 @@ static void accept_callers(struct backend *backend)
 
 	while ((fd = belay_endpoint_accept(backend->endpoint, NULL)) >= 0) {
 		if (watch(backend, CALLER, fd) == NULL)
-			(void)close(fd);
+			belay_endpoint_hang_up(fd);
 	}
 }
 
@@ -242,26 +249,70 @@ static int accept_peer(struct backend *backend, int i)
 	if (belay_handoff_peer_new(backend->receiver, fd, &peer, NULL) < 0)
 		return 0;
 	backend->peers[i] = watch(backend, PEER, fd);
-	if (backend->peers[i] == NULL)
+	if (backend->peers[i] == NULL) {
 		(void)belay_handoff_peer_free(peer);
-	else
-		backend->peers[i]->peer = peer;
+		return 0;
+	}
+	backend->peers[i]->peer = peer;
+	backend->peers[i]->heard_ms = now_ms();
 	return 0;
 }
 
-/* Those for whom there is no place wait at the door, where their clients are safe: hung up on, they could
- * not know whether these were taken. */
+static bool has_place(const struct backend *backend)
+{
+	int i = 0;
+
+	while (i < PEERS_MAX && backend->peers[i] != NULL)
+		i++;
+	return i < PEERS_MAX;
+}
+
+static bool somebody_knocks(const struct backend *backend)
+{
+	struct pollfd door = { .fd = backend->handoff_door->fd, .events = POLLIN };
+
+	return poll(&door, 1, 0) == 1;
+}
+
+/* Hangs up on the peer that has handed nothing over for longest, in the middle of nothing: who has no client of
+ * his on the way loses nothing, and comes again when he has one. False: all are in the middle of something,
+ * which is over in time. */
+static bool make_place(struct backend *backend)
+{
+	int idlest = -1;
+
+	for (int i = 0; i < PEERS_MAX; i++) {
+		const struct watched *peer = backend->peers[i];
+
+		if (peer != NULL && belay_handoff_peer_deadline_ms(peer->peer) == UINT64_MAX &&
+			(idlest < 0 || peer->heard_ms < backend->peers[idlest]->heard_ms))
+			idlest = i;
+	}
+	if (idlest < 0)
+		return false;
+	/* From now on he can send nothing, and knows it; what he sent just before is taken still. */
+	(void)shutdown(backend->peers[idlest]->fd, SHUT_RD);
+	hear_peer(backend, backend->peers[idlest]);
+	if (backend->peers[idlest] != NULL)
+		let_go(backend, backend->peers[idlest]);
+	return true;
+}
+
+/* Those for whom there is no place wait at the door: hung up on, they could not know whether their clients
+ * were taken. But each of them waits with a client whom nobody serves meanwhile, so that whoever does nothing
+ * makes room. */
 static void accept_peers(struct backend *backend)
 {
-	int i = 0, r = 0;
+	int r = 0;
 
-	while (r == 0 && i < PEERS_MAX) {
+	for (int i = 0; r == 0 && i < PEERS_MAX; i++) {
 		if (backend->peers[i] == NULL)
 			r = accept_peer(backend, i);
-		else
-			i++;
 	}
 	if (r == -EAGAIN)
+		return;
+	/* Who knocks still is told of again. */
+	if (r == 0 && (has_place(backend) || !somebody_knocks(backend) || make_place(backend)))
 		return;
 	/* Whoever goes makes room; but there may be nobody to go, and the reason elsewhere. */
 	watch_for(backend, backend->handoff_door, 0);
@@ -313,6 +364,18 @@ static int turn_peers(struct backend *backend)
 	return wait > 60000 ? 60000 : (int)wait + 1;
 }
 
+static int watch_doors(struct backend *backend, struct belay_error *error)
+{
+	backend->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	backend->handoff_door = watch(backend, HANDOFF_ENDPOINT,
+		belay_endpoint_fd(backend->handoff_endpoint));
+	if (backend->handoff_door != NULL &&
+		watch(backend, ENDPOINT, belay_endpoint_fd(backend->endpoint)) != NULL)
+		return 0;
+	(void)snprintf(error->text, sizeof(error->text), "epoll: %s", strerror(errno));
+	return -errno;
+}
+
 static int start(struct backend *backend, const char *service, struct belay_error *error)
 {
 	const struct belay_handoff_receiver_options options = { .service = service, .keep = true };
@@ -328,26 +391,35 @@ static int start(struct backend *backend, const char *service, struct belay_erro
 		r = belay_handoff_receiver_new(&options, &backend->receiver, error);
 	if (r >= 0)
 		r = belay_daemon_capture_self(&paths.endpoint, &backend->self, error);
+	if (r >= 0)
+		r = watch_doors(backend, error);
 	/* Last: whoever finds the record finds everything else, too. */
 	if (r >= 0)
 		r = belay_sidecar_write(paths.sidecar, &backend->self, error);
 	if (r < 0)
 		return r;
-	backend->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	backend->handoff_door = watch(backend, HANDOFF_ENDPOINT,
-		belay_endpoint_fd(backend->handoff_endpoint));
-	if (backend->handoff_door == NULL ||
-		watch(backend, ENDPOINT, belay_endpoint_fd(backend->endpoint)) == NULL) {
-		(void)snprintf(error->text, sizeof(error->text), "epoll: %s", strerror(errno));
-		return -errno;
-	}
 	(void)printf("ready at %s\n", paths.endpoint.path);
 	return fflush(stdout) == 0 ? 0 : -errno;
 }
 
+/* However far it had come. */
+static void end(struct backend *backend)
+{
+	/* The newest first: the doors come last. */
+	for (struct watched *next, *watched = backend->all; watched != NULL; watched = next) {
+		next = watched->next;
+		let_go(backend, watched);
+	}
+	(void)belay_endpoint_close(backend->endpoint);
+	(void)belay_endpoint_close(backend->handoff_endpoint);
+	(void)belay_handoff_receiver_free(backend->receiver);
+	if (backend->epoll_fd >= 0)
+		(void)close(backend->epoll_fd);
+}
+
 int main(int argc, char **argv)
 {
-	static struct backend backend;
+	static struct backend backend = { .epoll_fd = -1 };
 	struct sigaction action = { .sa_handler = stop };
 	struct belay_error error = { 0 };
 	sigset_t ending, none;
@@ -364,9 +436,12 @@ int main(int argc, char **argv)
 	(void)sigprocmask(SIG_BLOCK, &ending, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
 	(void)sigaction(SIGINT, &action, NULL);
+	/* Whoever reads what is said here may go; clients stay. */
+	(void)signal(SIGPIPE, SIG_IGN);
 
 	if (start(&backend, argv[1], &error) < 0) {
 		(void)fprintf(stderr, "backend: %s\n", error.text);
+		end(&backend);
 		return 1;
 	}
 	while (!stopping) {
@@ -376,15 +451,7 @@ int main(int argc, char **argv)
 		if (epoll_pwait(backend.epoll_fd, &event, 1, turn_peers(&backend), &none) == 1)
 			handle(&backend, event.data.ptr);
 	}
-	/* The newest first: the doors come last. */
-	for (struct watched *next, *watched = backend.all; watched != NULL; watched = next) {
-		next = watched->next;
-		let_go(&backend, watched);
-	}
-	(void)belay_endpoint_close(backend.endpoint);
-	(void)belay_endpoint_close(backend.handoff_endpoint);
-	(void)belay_handoff_receiver_free(backend.receiver);
-	(void)close(backend.epoll_fd);
+	end(&backend);
 	(void)printf("adopted %lu, answered %lu lines\n", backend.adopted, backend.served);
 	return 0;
 }

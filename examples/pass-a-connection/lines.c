@@ -6,9 +6,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <belay/endpoint.h>
+
 bool lines_pending(const struct lines *lines)
 {
 	return lines->out_done < lines->out_len;
+}
+
+bool lines_between(const struct lines *lines)
+{
+	return lines->in_len == 0 && !lines_pending(lines);
+}
+
+bool lines_said(const struct lines *lines, const char *word)
+{
+	size_t len = strlen(word);
+
+	/* "server 123: WORD" and the end of the line */
+	return lines->out_len > len + 2 &&
+		memcmp(lines->out + lines->out_len - len - 1, word, len) == 0 &&
+		lines->out[lines->out_len - len - 2] == ' ';
 }
 
 /* 1: all of it is written; 0: not yet. */
@@ -43,9 +60,12 @@ static int take(struct lines *lines, int fd)
 	if (n == 0)
 		return -ENOTCONN;
 	end = memchr(at, '\n', (size_t)n);
-	n = recv(fd, at, end == NULL ? (size_t)n : (size_t)(end + 1 - at), MSG_DONTWAIT);
+	/* Not recv(2): who passes a descriptor along would decide how long that takes. To look does no harm. */
+	n = belay_endpoint_receive(fd, at, end == NULL ? (size_t)n : (size_t)(end + 1 - at));
+	if (n == -EAGAIN || n == -EINTR)
+		return 0;
 	if (n <= 0)
-		return n == 0 ? -ENOTCONN : -errno;
+		return n == 0 ? -ENOTCONN : (int)n;
 	lines->in_len += (size_t)n;
 	return 1;
 }
@@ -64,8 +84,11 @@ int lines_next(struct lines *lines, int fd, const char *who)
 			return r;
 	}
 	len = (size_t)(end + 1 - lines->in);
-	lines->out_len = (size_t)snprintf(lines->out, sizeof(lines->out), "%s %d: %.*s", who,
-		(int)getpid(), (int)len, lines->in);
+	lines->out_len = (size_t)snprintf(lines->out, sizeof(lines->out) - sizeof(lines->in),
+		"%s %d: ", who, (int)getpid());
+	/* Whatever bytes it has. */
+	memcpy(lines->out + lines->out_len, lines->in, len);
+	lines->out_len += len;
 	lines->out_done = 0;
 	lines->in_len -= len;
 	memmove(lines->in, lines->in + len, lines->in_len);

@@ -24,3 +24,7 @@ int lines_next(struct lines *lines, int fd, const char *who);
 
 /* Whether an answer still has to be written. */
 bool lines_pending(const struct lines *lines);
+/* Whether nothing was read that is not answered: all that the client sent since is in its socket. */
+bool lines_between(const struct lines *lines);
+/* Whether the line that was answered last ends in WORD. */
+bool lines_said(const struct lines *lines, const char *word);

@@ -15,8 +15,13 @@
 #include <belay/identity.h>
 #include <belay/probe.h>
 
+#include "complain.h"
+
 #define SENDERS_MAX 32
-#define RETRY_MS    500 /* until a backend that was not there is looked for again */
+
+/* Until a backend that was not there is looked for again: soon, then twice as long each time. */
+#define RETRY_MS     50
+#define RETRY_MAX_MS 500
 
 enum {
 	PROBER = SENDERS_MAX,
@@ -30,7 +35,9 @@ struct mover {
 	const char *service;
 	struct belay_endpoint_paths paths;
 	char handoff[BELAY_ENDPOINT_PATH_SIZE];
-	uint64_t retry_ms;
+	uint64_t retry_ms, retry_after_ms;
+	struct complaint complaint;
+	struct belay_hashes *hashes; /* NULL: an executable is read again each time */
 	struct belay_prober *prober;
 	struct belay_handle backend; /* the process that was proved */
 	struct belay_handoff_channel *channel;
@@ -69,7 +76,7 @@ static void drop_prober(struct mover *mover)
 
 static void give_up(struct mover *mover, const char *why)
 {
-	(void)fprintf(stderr, "no backend: %s\n", why);
+	complain(&mover->complaint, "no backend: %s", why);
 	drop_prober(mover);
 	if (mover->channel != NULL)
 		unwatch(mover, belay_handoff_channel_fd(mover->channel));
@@ -79,12 +86,16 @@ static void give_up(struct mover *mover, const char *why)
 		belay_handle_close(&mover->backend);
 	}
 	mover->proved = false;
-	mover->retry_ms = now_ms() + RETRY_MS;
+	mover->retry_ms = now_ms() + mover->retry_after_ms;
+	mover->retry_after_ms *= 2;
+	if (mover->retry_after_ms > RETRY_MAX_MS)
+		mover->retry_after_ms = RETRY_MAX_MS;
 }
 
 /* Begins to prove the backend, unless that is being done, or it was not there a moment ago. */
 static void look(struct mover *mover)
 {
+	const struct belay_probe_options options = { .hashes = mover->hashes };
 	struct belay_daemon expected;
 	struct belay_error error = { 0 };
 	int r;
@@ -95,7 +106,8 @@ static void look(struct mover *mover)
 	if (r >= 0)
 		r = belay_endpoint_handoff_path(expected.endpoint.path, mover->handoff, &error);
 	if (r >= 0)
-		r = belay_probe_async(&expected.endpoint, &expected, NULL, &mover->prober, &error);
+		r = belay_probe_async(&expected.endpoint, &expected, &options, &mover->prober,
+			&error);
 	if (r >= 0)
 		r = watch(mover, belay_probe_fd(mover->prober), PROBER);
 	if (r < 0)
@@ -111,12 +123,15 @@ int mover_new(const char *service, bool fresh, struct mover **ret_mover, struct 
 		return -ENOMEM;
 	mover->service = service;
 	mover->fresh = fresh;
+	mover->retry_after_ms = RETRY_MS;
+	(void)belay_hashes_new(&mover->hashes);
 	r = belay_endpoint_paths_for(service, &mover->paths, error);
 	if (r >= 0) {
 		mover->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		r = mover->epoll_fd < 0 ? -errno : 0;
 	}
 	if (r < 0) {
+		(void)belay_hashes_free(mover->hashes);
 		free(mover);
 		return r;
 	}
@@ -130,13 +145,21 @@ int mover_fd(const struct mover *mover)
 	return mover->epoll_fd;
 }
 
+bool mover_ready(const struct mover *mover)
+{
+	return mover->proved;
+}
+
 int mover_wait_ms(const struct mover *mover)
 {
 	uint64_t now = now_ms(), due;
 
-	if (mover->channel == NULL)
+	if (!mover->proved && mover->prober == NULL)
+		due = mover->retry_ms;
+	else if (mover->channel != NULL)
+		due = belay_handoff_channel_deadline_ms(mover->channel);
+	else
 		return -1;
-	due = belay_handoff_channel_deadline_ms(mover->channel);
 	if (due <= now)
 		return 0;
 	return due - now > 60000 ? 60000 : (int)(due - now) + 1;
@@ -196,6 +219,8 @@ static void hear_prober(struct mover *mover)
 	}
 	if (r < 0)
 		give_up(mover, error.text);
+	else
+		mover->retry_after_ms = RETRY_MS;
 }
 
 static int pass_fresh(struct mover *mover, struct belay_handoff_request *request)
@@ -285,6 +310,7 @@ int mover_next(struct mover *mover, struct belay_handoff_result *ret_result)
 		backend_ended(mover);
 	if (mover->prober != NULL)
 		hear_prober(mover);
+	look(mover);
 	if (mover->fresh)
 		return next_fresh(mover, ret_result);
 	if (mover->channel == NULL)

@@ -4,7 +4,8 @@
  *
  * A client that said "move", or N lines (1; 0: only when it asks), is handed over: over a connection that is
  * kept, or with --dial over a fresh one each, as broker v1 does. The backend is found by its record and
- * proved by a probe. Whatever goes wrong, the client is served: here, unless the backend may have it.
+ * proved by a probe. Whatever goes wrong, the client is served: here, unless the backend may have it. Who
+ * could not go, because there was no backend or no room, goes when there is, also if he says nothing.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -18,10 +19,12 @@
 #include <belay/endpoint.h>
 #include <belay/handoff.h>
 
+#include "complain.h"
 #include "lines.h"
 #include "mover.h"
 
 #define CLIENTS_MAX 1024
+#define AGAIN_MS    100 /* until those who found no room are tried again, if nothing happens before */
 
 /* What epoll tells besides a client's id. */
 enum { LISTENER, MOVER };
@@ -30,6 +33,7 @@ struct client {
 	uint64_t id; /* of this client and no other ever, modulo CLIENTS_MAX its place; 0: free */
 	int fd;
 	unsigned answered;
+	bool due;        /* to be moved */
 	bool on_the_way; /* nobody here touches it */
 	struct lines lines;
 };
@@ -40,6 +44,8 @@ struct server {
 	struct belay_listener *listener;
 	struct mover *mover;
 	uint64_t last_id;
+	bool some_wait; /* who are due, and could not go */
+	struct complaint complaint;
 	struct client clients[CLIENTS_MAX];
 	unsigned long served, moved, kept;
 };
@@ -77,6 +83,14 @@ static struct client *find(struct server *server, uint64_t id)
 static void forget(struct server *server, struct client *client)
 {
 	unwatch(server, client->fd);
+	belay_endpoint_hang_up(client->fd);
+	client->id = 0;
+}
+
+/* Closes what may be the backend's by now: that is not hung up on. */
+static void part_with(struct server *server, struct client *client)
+{
+	unwatch(server, client->fd);
 	(void)close(client->fd);
 	client->id = 0;
 }
@@ -91,13 +105,14 @@ static void settle(struct server *server, const struct belay_handoff_result *res
 	client->on_the_way = false;
 	if (result->error == BELAY_HANDED_OVER || result->relinquish) {
 		server->moved++;
-		forget(server, client);
+		part_with(server, client);
 		return;
 	}
-	(void)fprintf(stderr, "server: a client stays: %s\n",
+	complain(&server->complaint, "server: a client stays: %s",
 		belay_handoff_error_name(result->error));
 	server->kept++;
 	client->answered = 0;
+	client->due = false;
 	if (watch(server, client->fd, client->id, EPOLLIN) < 0)
 		forget(server, client);
 }
@@ -109,6 +124,26 @@ static void hand_over(struct server *server, struct client *client)
 	 * ours would not do that, and this loop would wake for each byte that they exchange. */
 	unwatch(server, client->fd);
 	client->on_the_way = mover_pass(server->mover, client->fd, client->id) >= 0;
+	if (!client->on_the_way)
+		server->some_wait = true;
+}
+
+/* Those who are due and could not go when they last spoke: as many as there is room for. */
+static void move_waiting(struct server *server)
+{
+	if (!server->some_wait || !mover_ready(server->mover))
+		return;
+	server->some_wait = false;
+	for (int i = 0; i < CLIENTS_MAX && !server->some_wait; i++) {
+		struct client *client = &server->clients[i];
+
+		if (client->id == 0 || !client->due || client->on_the_way ||
+			!lines_between(&client->lines))
+			continue;
+		hand_over(server, client);
+		if (!client->on_the_way && watch(server, client->fd, client->id, EPOLLIN) < 0)
+			forget(server, client);
+	}
 }
 
 static void serve_client(struct server *server, struct client *client)
@@ -121,9 +156,10 @@ static void serve_client(struct server *server, struct client *client)
 			break;
 		server->served++;
 		client->answered++;
-		/* "server 123: move" */
 		if ((server->after != 0 && client->answered >= server->after) ||
-			strstr(client->lines.out, ": move\n") != NULL)
+			lines_said(&client->lines, "move"))
+			client->due = true;
+		if (client->due)
 			hand_over(server, client);
 	}
 	if (r < 0)
@@ -143,7 +179,7 @@ static void accept_clients(struct server *server)
 		while (client < server->clients + CLIENTS_MAX && client->id != 0)
 			client++;
 		if (client == server->clients + CLIENTS_MAX) {
-			(void)close(fd);
+			belay_endpoint_hang_up(fd);
 			continue;
 		}
 		server->last_id += CLIENTS_MAX;
@@ -160,6 +196,16 @@ static void hear_mover(struct server *server)
 
 	while (mover_next(server->mover, &result) > 0)
 		settle(server, &result);
+	move_waiting(server);
+}
+
+static int wait_ms(const struct server *server)
+{
+	int wait = mover_wait_ms(server->mover);
+
+	if (server->some_wait && mover_ready(server->mover) && (wait < 0 || wait > AGAIN_MS))
+		return AGAIN_MS;
+	return wait;
 }
 
 static void handle(struct server *server, uint64_t what)
@@ -233,15 +279,18 @@ int main(int argc, char **argv)
 	(void)sigprocmask(SIG_BLOCK, &ending, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
 	(void)sigaction(SIGINT, &action, NULL);
+	/* Whoever reads what is said here may go; clients stay. */
+	(void)signal(SIGPIPE, SIG_IGN);
 
 	if (start(&server, argv[argc - 2], argv[argc - 1], fresh, &error) < 0) {
 		(void)fprintf(stderr, "server: %s\n", error.text);
+		(void)belay_endpoint_close(server.listener);
 		return 1;
 	}
 	while (!stopping) {
 		/* One at a time, so that none is for a client that is gone. */
 		struct epoll_event event;
-		int n = epoll_pwait(server.epoll_fd, &event, 1, mover_wait_ms(server.mover), &none);
+		int n = epoll_pwait(server.epoll_fd, &event, 1, wait_ms(&server), &none);
 
 		if (n == 1)
 			handle(&server, event.data.u64);

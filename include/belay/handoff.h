@@ -293,37 +293,39 @@ struct belay_handoff_receiver_options {
 	const char *service; /* offers for another are refused; NULL: any is taken. Copied */
 	bool keep;           /* many hand-overs on a connection, not one */
 	bool allow_inet;     /* TCP sockets may be handed over, too */
-	/* Clients may pass descriptors to us: SO_PASSRIGHTS stays as it is. Else it is switched off (Linux 6.16)
-	 * once a client is adopted, because closing, and so reading, what is passed can take as long as the
-	 * client likes. What he passed before is there all the same: see belay_endpoint_receive(). */
+	/* Clients may pass descriptors to us: SO_PASSRIGHTS stays as it is. Else it is switched off
+	 * (Linux 6.16) once a client is adopted, because closing, and so reading, what is passed
+	 * can take as long as the client likes. What he passed before is there all the same: see
+	 * belay_endpoint_receive(). */
 	bool clients_pass_fds;
-	uid_t uid;           /* who may send; 0: whoever has this process's effective uid */
-	/* For the whole offer, from its first byte; without `keep` from belay_handoff_peer_new() on, and from
-	 * the call of belay_handoff_receive(). 0: BELAY_HANDOFF_ACK_TIMEOUT_MS. */
+	uid_t uid; /* who may send; 0: whoever has this process's effective uid */
+	/* For the whole offer, from its first byte; without `keep` from belay_handoff_peer_new()
+	 * on, and from the call of belay_handoff_receive(). 0: BELAY_HANDOFF_ACK_TIMEOUT_MS. */
 	unsigned timeout_ms;
-	/* With `keep`: how long nothing may begin on a connection, from belay_handoff_peer_new() and from each
-	 * hand-over on; 0: for ever. What came until then is still taken. */
+	/* With `keep`: how long nothing may begin on a connection, from belay_handoff_peer_new()
+	 * and from each hand-over on; 0: for ever. What came until then is
+	 * still taken, however late it is asked for. */
 	unsigned idle_ms;
 	unsigned replay_count; /* tokens remembered against replay; 0: 1024 */
-	/* Which tokens may come (borrowed); NULL: any, once: then the token only correlates, and the
-	 * directory and the sender's uid are the proof, as with broker v1. */
+	/* Which tokens may come (borrowed); NULL: any, once: then the token only correlates, and
+	 * the directory and the sender's uid are the proof, as with broker v1. */
 	struct belay_handoff_tokens *tokens;
 	uint64_t reserved[4]; /* 0 */
 };
 
 /* A client that is ours now. */
 struct belay_adoption {
-	/* The caller's; close-on-exec, non-blocking, SO_OOBINLINE if it is a Unix stream, and SO_PASSRIGHTS=0
-	 * unless `clients_pass_fds`; other options are as the sender left them, whose end of the client's
-	 * connection it was. Read it by belay_endpoint_receive() and end it by belay_endpoint_hang_up()
-	 * (belay/endpoint.h): recv(2) and close(2) wait as long as a client likes who passed a descriptor before
-	 * it was adopted. */
+	/* The caller's; close-on-exec, non-blocking, SO_OOBINLINE if it is a Unix stream, and
+	 * SO_PASSRIGHTS=0 unless `clients_pass_fds`; other options are as the sender left them,
+	 * whose end of the client's connection it was. Read it by belay_endpoint_receive() and end
+	 * it by belay_endpoint_hang_up() (belay/endpoint.h): recv(2) and close(2) wait as long as a
+	 * client likes who passed a descriptor before it was adopted. */
 	int fd;
 	struct belay_handoff_token token;
 	uint64_t correlation_id;
 	char service[BELAY_HANDOFF_SERVICE_MAX + 1];
-	/* SO_PEERCRED of `fd`: the client's own, of when it connected. Of TCP nobody knows: 0, (uid_t)-1 and
-	 * (gid_t)-1, which are nobody's. */
+	/* SO_PEERCRED of `fd`: the client's own, of when it connected. Of TCP nobody knows: 0,
+	 * (uid_t)-1 and (gid_t)-1, which are nobody's. */
 	pid_t client_pid;
 	uid_t client_uid;
 	gid_t client_gid;
@@ -335,12 +337,12 @@ struct belay_handoff_counts {
 	uint64_t truncated; /* messages whose descriptors the kernel dropped */
 };
 
-/* What the connections to an endpoint share; opens nothing. What came and is not adopted is closed by a thread,
- * started when first needed, that takes no signal: closing it can take as long as its sender likes. While no
- * thread can be had (RLIMIT_NPROC) Unix streams in which nothing waits are closed at once and the rest at a
- * later refusal. A receiver and its peers belong to one thread at a time; a child that was forked since may go
- * on with its copy, but clients that waited to be closed at that moment stay open in it, too, until it ends or
- * executes. */
+/* What the connections to an endpoint share; opens nothing. What came and is not adopted is closed
+ * by a thread, started when first needed, that takes no signal: closing it can take as long as its
+ * sender likes. While no thread can be had (RLIMIT_NPROC) Unix streams in which nothing waits are
+ * closed at once and the rest at a later refusal. A receiver and its peers belong to one thread at
+ * a time; a child that was forked since may go on with its copy, but clients that waited to be
+ * closed at that moment stay open in it, too, until it ends or executes. */
 struct belay_handoff_receiver;
 BELAY_API int belay_handoff_receiver_new(const struct belay_handoff_receiver_options *options,
 	struct belay_handoff_receiver **ret_receiver, struct belay_error *reterr);
@@ -349,32 +351,33 @@ BELAY_API struct belay_handoff_receiver *belay_handoff_receiver_free(
 BELAY_API void belay_handoff_receiver_counts(const struct belay_handoff_receiver *receiver,
 	struct belay_handoff_counts *ret_counts);
 
-/* A connection to the hand-over endpoint, just accepted. Its uid is checked at once: -EPERM, with no byte read
- * or written. FD is the peer's, and on failure gone: hung up on by a thread of its own where something waits
- * in it, since closing that can take as long as its sender likes. Never read(2) from it: that would close what
- * is attached. */
+/* A connection to the hand-over endpoint, just accepted. Its uid is checked at once: -EPERM, with
+ * no byte read or written. FD is the peer's, and on failure gone: hung up on by a thread of its own
+ * where something waits in it, since closing that can take as long as its sender likes. Never
+ * read(2) from it: that would close what is attached. */
 struct belay_handoff_peer;
 BELAY_API int belay_handoff_peer_new(struct belay_handoff_receiver *receiver, int fd_consume,
 	struct belay_handoff_peer **ret_peer, struct belay_error *reterr);
 BELAY_API int belay_handoff_peer_fd(const struct belay_handoff_peer *peer);
-/* When it has to be over, CLOCK_MONOTONIC in ms; UINT64_MAX: nothing has begun (`keep`, without `idle_ms`).
- * Call belay_handoff_peer_next() then, too: what begun is over by -ETIMEDOUT, and so is a connection on which
- * nothing did. */
+/* When it has to be over, CLOCK_MONOTONIC in ms; UINT64_MAX: nothing has begun (`keep`, without
+ * `idle_ms`). Call belay_handoff_peer_next() then, too: what begun is over by -ETIMEDOUT, and so is
+ * a connection on which nothing did. */
 BELAY_API uint64_t belay_handoff_peer_deadline_ms(const struct belay_handoff_peer *peer);
-/* Reads what there is, without waiting: 1 and *ret_adoption, whose ack has been sent (its sender gave the
- * client up, or will); 0: not yet; -ENOTCONN: it hung up, or the one hand-over of this connection is over;
- * a negative errno with a sentence: a hand-over was refused, answered as such where it could be, and
- * everything that came with it is closed; who is told no has his client back as it was, except that TCP
- * lingers no more (SO_LINGER). After -EACCES (refused: token, replay, service, kind of descriptor) and -EMFILE
- * (the kernel had no room for the descriptor) the connection goes on if it is kept and the refusal could be
- * told; all others end it, and -ENOTCONN follows. After -ENOBUFS and -EPIPE, when the ack could not be sent,
- * the token is used up: nobody can tell its sender what became of the client. */
+/* Reads what there is, without waiting: 1 and *ret_adoption, whose ack has been sent (its sender
+ * gave the client up, or will); 0: not yet; -ENOTCONN: it hung up, or the one hand-over of this
+ * connection is over; a negative errno with a sentence: a hand-over was refused, answered as such
+ * where it could be, and everything that came with it is closed; who is told no has his client back
+ * as it was, except that TCP lingers no more (SO_LINGER). After -EACCES (refused: token, replay,
+ * service, kind of descriptor) and -EMFILE (the kernel had no room for the descriptor) the
+ * connection goes on if it is kept and the refusal could be told; all others end it, and -ENOTCONN
+ * follows. After -ENOBUFS and -EPIPE, when the ack could not be sent, the token is used up: nobody
+ * can tell its sender what became of the client. */
 BELAY_API int belay_handoff_peer_next(struct belay_handoff_peer *peer,
 	struct belay_adoption *ret_adoption, struct belay_error *reterr);
 BELAY_API struct belay_handoff_peer *belay_handoff_peer_free(struct belay_handoff_peer *peer);
 
-/* The same, waiting, for one hand-over on CONNECTION (borrowed). 0 and *ret_adoption, or a negative errno with
- * a sentence. */
+/* The same, waiting, for one hand-over on CONNECTION (borrowed). 0 and *ret_adoption, or a negative
+ * errno with a sentence. */
 BELAY_API int belay_handoff_receive(struct belay_handoff_receiver *receiver, int connection,
 	struct belay_adoption *ret_adoption, struct belay_error *reterr);
 

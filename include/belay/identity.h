@@ -59,7 +59,7 @@ enum belay_verify_error {
 	BELAY_VERIFY_BOOT_ID_MISMATCH, /* of another boot; not looked at when either is empty */
 	BELAY_VERIFY_NOT_FOUND,        /* nobody has that pid, or only a zombie */
 	BELAY_VERIFY_START_MISMATCH,   /* the pid was recycled: its process began at another time */
-	BELAY_VERIFY_EXE_PATH,         /* /proc/PID/exe cannot be read */
+	BELAY_VERIFY_EXE_PATH, /* /proc/PID/exe cannot be read, or /proc has other numbers */
 	BELAY_VERIFY_EXE_PATH_MISMATCH, /* it runs another executable */
 	BELAY_VERIFY_EXE_HASH,          /* the executable cannot be read, or only in parts */
 	BELAY_VERIFY_EXE_HASH_MISMATCH, /* of the same path, but other bytes */
@@ -86,15 +86,16 @@ BELAY_API int belay_daemon_capture_self(const struct belay_endpoint *endpoint,
 	struct belay_daemon *ret_daemon, struct belay_error *reterr);
 /* The same of process PID, which the caller may have to be permitted to look at (ptrace(2)'s rule).
  * -ESRCH: there is none, or it ended meanwhile; -EBUSY: its executable changed each time it was read;
- * -EFBIG: that has more than BELAY_EXE_MAX bytes. HASHES (NULL allowed) remembers. */
+ * -EFBIG: that has more than BELAY_EXE_MAX bytes; -EXDEV: /proc shows another pid namespace than the
+ * caller's. HASHES (NULL allowed) remembers. */
 BELAY_API int belay_daemon_capture(pid_t pid, const struct belay_endpoint *endpoint,
 	struct belay_hashes *hashes, struct belay_daemon *ret_daemon, struct belay_error *reterr);
 
 /* Whether EXPECTED is true of the process that has its pid. 0 and *ret_handle (NULL: not wanted), which
  * the caller closes; or a negative errno with *ret_class (NULL allowed; BELAY_VERIFIED on success) and a
  * sentence: -EINVAL invalid pid, -ESTALE boot, path, hash or start time are another's, -ESRCH not found
- * or ended, -EBUSY and -EFBIG as above, else what the system said; never -EAGAIN. HASHES may be NULL. It
- * takes as long as reading the executable takes. */
+ * or ended, -EBUSY, -EFBIG and -EXDEV as above, else what the system said; never -EAGAIN. HASHES may be
+ * NULL. It takes as long as reading the executable takes. */
 BELAY_API int belay_daemon_verify(const struct belay_daemon *expected, struct belay_hashes *hashes,
 	struct belay_handle *ret_handle, enum belay_verify_error *ret_class,
 	struct belay_error *reterr);
@@ -114,8 +115,8 @@ BELAY_API bool belay_endpoint_equal(const struct belay_endpoint *left,
 	const struct belay_endpoint *right);
 
 /* Writes DAEMON as JSON to PATH, 0600, by way of a file beside it that is synced and renamed: readers see
- * the old record or the new one, whole. 0 or a negative errno with a sentence: what was there is still
- * there, unless it says that the record was written but may not survive a crash, because the directory
+ * the old record or the new one, whole. 0 or a negative errno with a sentence: what was there, if anything,
+ * is still there, unless it says that the record was written but may not survive a crash, because the directory
  * could not be synced. */
 BELAY_API int belay_sidecar_write(const char *path, const struct belay_daemon *daemon,
 	struct belay_error *reterr);

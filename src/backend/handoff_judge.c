@@ -54,13 +54,11 @@ int belay__handoff_judge(struct belay_handoff_receiver *receiver,
 		return -EACCES;
 	r = copy_service(&offer->service_name, adoption->service, ret_text);
 	if (r == 0)
-		r = belay__handoff_stream_check(client, receiver->allow_inet, self, &info,
-			ret_text);
+		r = belay__handoff_stream_check(client, receiver->allow_inet, self, &info, ret_text);
 	if (r == 0)
 		r = use_up(receiver, &adoption->token, ret_text);
 	if (r == 0)
-		r = belay__handoff_stream_claim(client, &info,
-			receiver->clients_pass_fds, ret_text);
+		r = belay__handoff_stream_claim(client, &info, receiver->clients_pass_fds, ret_text);
 	if (r < 0)
 		return r;
 

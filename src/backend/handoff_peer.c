@@ -2,11 +2,11 @@
  *
  *	nothing --token's first byte, descriptor--> begun --whole offer--> judged, answered --> nothing
  *
- * While nothing is begun, as much is read as there is room for: the kernel ends a read behind the bytes
- * that carry a descriptor, so that token and offer in one message take one system call. From then on
- * exactly what is missing is read, so that nothing of the next hand-over, and no descriptor of it, is taken
- * for this one's. What a sender puts in front of a token without a descriptor can still come in one piece
- * with it; then what lies where the offer must be is none.
+ * While nothing is begun, as much is read as there is room for: the kernel ends a read behind the
+ * bytes that carry a descriptor, so that token and offer in one message take one system call. From
+ * then on exactly what is missing is read, so that nothing of the next hand-over, and no descriptor
+ * of it, is taken for this one's. What a sender puts in front of a token without a descriptor can
+ * still come in one piece with it; then what lies where the offer must be is none.
  */
 #include <belay/handoff.h>
 
@@ -80,8 +80,8 @@ static int check_connection(const struct belay_handoff_receiver *receiver, int f
 	r = check_sender(receiver, fd, reterr);
 	if (r < 0)
 		return r;
-	/* An urgent byte would be dropped within recvmsg(2), with what is attached to it, and that can
-	 * take as long as its sender likes. Kernels before 5.15 have none here. */
+	/* An urgent byte would be dropped within recvmsg(2), with what is attached to it, and that
+	 * can take as long as its sender likes. Kernels before 5.15 have none here. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	return 0;
 }
@@ -133,8 +133,8 @@ int belay_handoff_peer_new(struct belay_handoff_receiver *receiver, int fd_consu
 {
 	int r = open_peer(receiver, fd_consume, deadline_from_now(receiver), ret_peer, reterr);
 
-	/* Closing it closes what was passed over it, too. A number that means nothing may mean something
-	 * by the time that it is closed. */
+	/* Closing it closes what was passed over it, too. A number that means nothing may mean
+	 * something by the time that it is closed. */
 	if (r == -EPERM)
 		belay__closer_hang_up(receiver->closer, fd_consume);
 	else if (r < 0 && r != -EBADF)
@@ -277,7 +277,8 @@ static int find_offer(const struct belay_handoff_peer *peer, struct belay_frame_
 
 /* --- answering --- */
 
-/* Sends the ack, TEXT saying why not; NULL: accepted. It goes out whole and at once or it is an error. */
+/* Sends the ack, TEXT saying why not; NULL: accepted. It goes out whole and at once or it is an
+ * error. */
 static int answer(const struct belay_handoff_peer *peer, const struct belay__handoff_offer *offer,
 	const char *text)
 {
@@ -311,8 +312,8 @@ static int fail(struct belay_handoff_peer *peer, int code, const char *text,
 static int refuse(struct belay_handoff_peer *peer, const struct belay__handoff_offer *offer,
 	int code, const char *text, struct belay_error *reterr)
 {
-	/* After a descriptor that was lost for want of room the next one may find some: ending here would
-	 * lose whoever is on the way already. */
+	/* After a descriptor that was lost for want of room the next one may find some: ending here
+	 * would lose whoever is on the way already. */
 	bool goes_on = answer(peer, offer, text) == 0 && (code == -EACCES || code == -EMFILE) &&
 		peer->receiver->keep;
 
@@ -372,21 +373,25 @@ int belay_handoff_peer_next(struct belay_handoff_peer *peer, struct belay_adopti
 	/* Each round brings a byte at least, and all that it may bring is bounded. */
 	while (!peer->over) {
 		struct belay_frame_found offer;
-		bool late = now_ms() >= peer->deadline_ms, idled = late && peer->idles;
+		bool late = now_ms() >= peer->deadline_ms, idled;
 		int r;
 
-		if (late && !idled)
+		if (late && !peer->idles)
 			return fail(peer, -ETIMEDOUT, "the offer did not come in time", reterr);
-		/* From here on nobody can pass a client any more, and who did is heard. */
-		if (idled)
-			(void)shutdown(peer->fd, SHUT_RD);
 		r = read_some(peer);
+		idled = late && r == 0;
+		if (idled) {
+			/* From here on nobody can pass a client any more; who just did is heard. */
+			(void)shutdown(peer->fd, SHUT_RD);
+			r = read_some(peer);
+		}
 		if (r == 0)
 			return 0;
 		if (r == -ENOTCONN) {
 			abandon(peer);
 			if (idled)
-				return fail(peer, -ETIMEDOUT, "the sender was idle for too long", reterr);
+				return fail(peer, -ETIMEDOUT, "the sender was idle for too long",
+					reterr);
 			break;
 		}
 		if (r < 0)

@@ -62,6 +62,66 @@ static void token_and_offer_in_one_message_are_adopted_at_once(void **state)
 	test_handoff_counts(f, 1, 0, 0, 0);
 }
 
+static void the_idle_limit_of_a_kept_connection_begins_anew_with_each_hand_over(void **state)
+{
+	struct belay_handoff_receiver_options options = kept;
+	struct test_handoff *f = *state;
+	struct belay_adoption adoption;
+	uint64_t deadline_ms;
+
+	options.idle_ms = 3600000;
+	options.timeout_ms = 7200000;
+	test_handoff_start(f, &options);
+	deadline_ms = belay_handoff_peer_deadline_ms(f->peer);
+	assert_in_range(deadline_ms, now_ms() + 3590000, now_ms() + 3600000);
+	/* What has begun has the time that it always has. */
+	test_handoff_send(f, "x", 1, f->clients[0], 1);
+	test_handoff_expect(f, 0, NULL);
+	assert_in_range(belay_handoff_peer_deadline_ms(f->peer), now_ms() + 7190000,
+		now_ms() + 7200000);
+
+	test_handoff_connect(f);
+	deadline_ms = belay_handoff_peer_deadline_ms(f->peer);
+	while (now_ms() + 3600000 == deadline_ms)
+		;
+	test_handoff_pass(f, 1, f->clients[0]);
+	test_handoff_expect(f, 1, &adoption);
+	assert_adopted(f, 1, &adoption);
+	assert_true(belay_handoff_peer_deadline_ms(f->peer) > deadline_ms);
+	test_handoff_counts(f, 1, 1, 0, 0);
+}
+
+static void an_idle_connection_is_given_up_but_not_who_came_before(void **state)
+{
+	struct belay_handoff_receiver_options options = kept;
+	struct test_handoff *f = *state;
+	struct belay_adoption adoption;
+
+	options.idle_ms = 1;
+	for (uint8_t came = 0; came < 2; came++) {
+		uint64_t deadline_ms;
+
+		test_handoff_start(f, &options);
+		deadline_ms = belay_handoff_peer_deadline_ms(f->peer);
+		if (came)
+			test_handoff_pass(f, 1, f->clients[0]);
+		while (now_ms() < deadline_ms)
+			;
+		if (came) {
+			test_handoff_expect(f, 1, &adoption);
+			assert_adopted(f, 1, &adoption);
+			deadline_ms = belay_handoff_peer_deadline_ms(f->peer);
+			while (now_ms() < deadline_ms)
+				;
+		}
+		test_handoff_expect(f, -ETIMEDOUT, NULL);
+		test_handoff_expect(f, -ENOTCONN, NULL);
+		/* Whoever comes now still has his client. */
+		assert_int_equal(test_send(f->sender, "x", 1, f->clients[0], 1), -EPIPE);
+		test_handoff_counts(f, came, 0, 0, 0);
+	}
+}
+
 /* Takes the client out of F, so that there can be another one. */
 static void set_aside(struct test_handoff *f, int ret_client[2])
 {
@@ -441,7 +501,8 @@ static void a_token_of_the_store_is_used_up_by_the_one_that_is_adopted(void **st
 	test_handoff_answer(f, 1, "handoff token is not pending");
 	assert_int_equal(belay_handoff_tokens_add(options.tokens, &token, now_ms()), 0);
 
-	/* The offer's token is another one; the same, for another service: both leave it pending. */
+	/* The offer's token is another one; the same, for another service: both leave it
+	 * pending. */
 	len = test_handoff_bytes(1, SERVICE, 1, bytes);
 	bytes[3]++;
 	test_handoff_send(f, bytes, len, f->clients[0], 1);
@@ -495,6 +556,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(token_and_offer_in_one_message_are_adopted_at_once),
+		TEST(the_idle_limit_of_a_kept_connection_begins_anew_with_each_hand_over),
+		TEST(an_idle_connection_is_given_up_but_not_who_came_before),
 		TEST(three_in_a_row_on_a_kept_connection_are_told_apart),
 		TEST(one_sender_of_broker_v1_writes_twice_and_is_done),
 		TEST(an_offer_as_others_write_it_is_taken),

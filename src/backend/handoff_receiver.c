@@ -51,7 +51,7 @@ static void apply(struct belay_handoff_receiver *receiver,
 	receiver->uid = options->uid != 0 ? options->uid : geteuid();
 	receiver->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms
 							: BELAY_HANDOFF_ACK_TIMEOUT_MS;
-	receiver->idle_ms = options->idle_ms;
+	receiver->idle_ms = options->keep ? options->idle_ms : 0;
 	receiver->tokens = options->tokens;
 }
 

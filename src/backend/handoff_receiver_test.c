@@ -39,6 +39,8 @@ static void options_out_of_bounds_are_refused_with_a_sentence(void **state)
 		{ { .uid = (uid_t)-2 }, true },
 		{ { .timeout_ms = INT_MAX }, true },
 		{ { .timeout_ms = (unsigned)INT_MAX + 1 }, false },
+		{ { .idle_ms = INT_MAX }, true },
+		{ { .idle_ms = (unsigned)INT_MAX + 1 }, false },
 		{ { .replay_count = 1 }, true },
 		{ { .replay_count = BELAY__REPLAYS_MAX + 1 }, false },
 		{ { .reserved = { 0, 0, 0, 1 } }, false },

@@ -150,14 +150,14 @@ int belay__handoff_stream_claim(int fd, const struct belay__handoff_client *clie
 {
 	int on = 1, off = 0;
 
-	/* O_NONBLOCK alone, whatever other flags there are: they are shared with the sender's copy, and
-	 * with the client's program if it dup()ed. */
+	/* O_NONBLOCK alone, whatever other flags there are: they are shared with the sender's copy,
+	 * and with the client's program if it dup()ed. */
 	if (ioctl(fd, FIONBIO, &on) < 0)
 		return refuse("handoff descriptor cannot be made non-blocking", ret_text);
 	if (!client->is_unix)
 		return 0;
-	/* An urgent byte would be dropped within recvmsg(2), with what is attached to it. Kernels before
-	 * 5.15 have none here, and those before 6.16 cannot keep descriptors out. */
+	/* An urgent byte would be dropped within recvmsg(2), with what is attached to it. Kernels
+	 * before 5.15 have none here, and those before 6.16 cannot keep descriptors out. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	if (!passes_fds)
 		(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));

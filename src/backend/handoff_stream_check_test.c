@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "backend/handoff_testing.h"
+#include "base/missing.h"
 #include "ipc/testing.h"
 
 struct fixture {
@@ -58,15 +59,23 @@ static int tear_down(void **state)
 
 static void expect_refused(const struct fixture *f, int fd, bool allow_inet, const char *text)
 {
-	struct ucred client = { .pid = -7, .uid = 7, .gid = 7 };
+	struct belay__handoff_client client = { .owner = { .pid = -7 } };
 	int flags = fcntl(fd, F_GETFL);
 	const char *got = "";
 
 	assert_int_equal(belay__handoff_stream_check(fd, allow_inet, &f->self, &client, &got),
 		-EACCES);
 	assert_string_equal(got, text);
-	assert_int_equal(client.pid, -7);
+	assert_int_equal(client.owner.pid, -7);
 	assert_int_equal(fcntl(fd, F_GETFL), flags);
+}
+
+static int option(int fd, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? -errno : value;
 }
 
 static int pair(struct fixture *f, int type)
@@ -218,7 +227,7 @@ static void a_connected_unix_stream_is_taken_with_its_client_and_unchanged_until
 	void **state)
 {
 	struct fixture *f = *state;
-	struct ucred client = { 0 };
+	struct belay__handoff_client client = { 0 };
 	const char *text = NULL;
 	int fd = pair(f, SOCK_STREAM), flags;
 
@@ -227,44 +236,68 @@ static void a_connected_unix_stream_is_taken_with_its_client_and_unchanged_until
 	assert_int_equal(flags & O_NONBLOCK, 0);
 	assert_int_equal(belay__handoff_stream_check(fd, false, &f->self, &client, &text), 0);
 	assert_null(text);
-	assert_int_equal(client.pid, getpid());
-	assert_int_equal(client.uid, geteuid());
-	assert_int_equal(client.gid, getegid());
+	assert_int_equal(client.owner.pid, getpid());
+	assert_int_equal(client.owner.uid, geteuid());
+	assert_int_equal(client.owner.gid, getegid());
 	assert_int_equal(fcntl(fd, F_GETFL), flags);
-	assert_int_equal(belay__handoff_stream_claim(fd, &text), 0);
+	assert_true(client.is_unix);
+	assert_int_equal(option(fd, SO_OOBINLINE), 0);
+	assert_true(option(fd, SO_PASSRIGHTS) != 0);
+	assert_int_equal(belay__handoff_stream_claim(fd, &client, false, &text), 0);
 	assert_null(text);
 	assert_int_equal(fcntl(fd, F_GETFL), flags | O_NONBLOCK);
+}
+
+static void descriptors_pass_to_a_claimed_client_only_where_they_may(void **state)
+{
+	struct fixture *f = *state;
+	const struct belay__handoff_client client = { .is_unix = true };
+	const char *text = NULL;
+	int fd = pair(f, SOCK_STREAM), before = option(fd, SO_PASSRIGHTS);
+
+	assert_int_equal(belay__handoff_stream_claim(fd, &client, true, &text), 0);
+	assert_int_equal(option(fd, SO_PASSRIGHTS), before);
+	assert_int_equal(option(fd, SO_OOBINLINE), 1);
+	assert_int_equal(belay__handoff_stream_claim(fd, &client, false, &text), 0);
+	if (before != -ENOPROTOOPT)
+		assert_int_equal(option(fd, SO_PASSRIGHTS), 0);
+	assert_null(text);
 }
 
 static void a_client_that_hung_up_is_still_a_client(void **state)
 {
 	struct fixture *f = *state;
-	struct ucred client = { 0 };
+	struct belay__handoff_client client = { 0 };
 	const char *text = NULL;
 	int fd = pair(f, SOCK_STREAM);
 
 	(void)close(f->spare[1]);
 	f->spare[1] = -EBADF;
 	assert_int_equal(belay__handoff_stream_check(fd, false, &f->self, &client, &text), 0);
-	assert_int_equal(client.pid, getpid());
+	assert_int_equal(client.owner.pid, getpid());
 }
 
 static void tcp_is_taken_where_it_is_allowed_and_has_no_credentials(void **state)
 {
 	struct fixture *f = *state;
-	struct ucred client = { .pid = 7, .uid = 7, .gid = 7 };
+	struct belay__handoff_client client = { .is_unix = true, .owner = { .pid = 7 } };
 	const char *text = NULL;
 	int fd = tcp(f);
 
 	assert_int_equal(belay__handoff_stream_check(fd, true, &f->self, &client, &text), 0);
+	assert_false(client.is_unix);
 	/* Not root's. */
-	assert_int_equal(client.pid, 0);
-	assert_true(client.uid == (uid_t)-1);
-	assert_true(client.gid == (gid_t)-1);
+	assert_int_equal(client.owner.pid, 0);
+	assert_true(client.owner.uid == (uid_t)-1);
+	assert_true(client.owner.gid == (gid_t)-1);
 	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(belay__handoff_stream_claim(fd, &client, false, &text), 0);
+	assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+	assert_int_equal(option(fd, SO_OOBINLINE), 0);
 }
 
-/* Makes NAME in DIR listen, and a connection to it: *ret_sender is the dialling end. The accepted one. */
+/* Makes NAME in DIR listen, and a connection to it: *ret_sender is the dialling end. The accepted
+ * one. */
 static int dial(const char *dir, const char *name, int *ret_sender)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -286,7 +319,7 @@ static void neither_end_of_a_connection_to_the_endpoint_is_a_client(void **state
 	static const char text[] = "handoff descriptor is a connection to the handoff endpoint";
 	struct fixture *f = *state;
 	char dir[TEST_PATH_SIZE];
-	struct ucred client;
+	struct belay__handoff_client client;
 	const char *got = NULL;
 	int sender, connection;
 
@@ -339,6 +372,7 @@ int main(void)
 		TEST(what_is_no_connected_stream_is_refused),
 		TEST(no_descriptor_at_all_is_refused),
 		TEST(a_connected_unix_stream_is_taken_with_its_client_and_unchanged_until_claimed),
+		TEST(descriptors_pass_to_a_claimed_client_only_where_they_may),
 		TEST(a_client_that_hung_up_is_still_a_client),
 		TEST(tcp_is_taken_where_it_is_allowed_and_has_no_credentials),
 		TEST(neither_end_of_a_connection_to_the_endpoint_is_a_client),

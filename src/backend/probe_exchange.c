@@ -11,22 +11,18 @@
 #include <sys/un.h>
 
 #include "backend/probe_frame.h"
-#include "backend/probe_sender.h"
+#include "backend/probe_steps.h"
 #include "backend/probe_words.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "identity/daemon_verify.h"
-#include "identity/exe_file.h"
 #include "ipc/frame_stream.h"
-#include "wire/bytes.h"
 
 /* A full backlog is tried again after 1, 2, 4, ... ms. */
 #define RETRY_MS_MAX 32
 
-/* It is over. TEXT is static and goes into the report; DETAIL (NULL: TEXT) into the sentence. CODE is never
- * -EAGAIN, which tells the caller that it is not over. */
-static void end(struct belay__exchange *exchange, enum belay_probe_error error, int code,
+void belay__exchange_end(struct belay__exchange *exchange, enum belay_probe_error error, int code,
 	const char *text, const char *detail)
 {
 	struct belay_probe_report *report = &exchange->report;
@@ -47,12 +43,12 @@ static void end(struct belay__exchange *exchange, enum belay_probe_error error, 
 		belay_handle_close(&exchange->handle);
 }
 
-/* The system refused something: CODE is its negative errno. */
-static void end_system(struct belay__exchange *exchange, enum belay_probe_error error, int code)
+void belay__exchange_end_system(struct belay__exchange *exchange, enum belay_probe_error error,
+	int code)
 {
 	const char *what = strerror(-code);
 
-	end(exchange, error, code == -EAGAIN ? -EIO : code, NULL, what);
+	belay__exchange_end(exchange, error, code == -EAGAIN ? -EIO : code, NULL, what);
 }
 
 static void end_elsewhere(struct belay__exchange *exchange)
@@ -62,7 +58,7 @@ static void end_elsewhere(struct belay__exchange *exchange)
 
 	(void)snprintf(detail, sizeof(detail), "%s in namespace %s", recorded->path,
 		recorded->namespace_id);
-	end(exchange, BELAY_PROBE_ENDPOINT_MISMATCH, -ESTALE, NULL, detail);
+	belay__exchange_end(exchange, BELAY_PROBE_ENDPOINT_MISMATCH, -ESTALE, NULL, detail);
 }
 
 static bool verify(struct belay__exchange *exchange, const struct belay_probe_options *options)
@@ -82,7 +78,8 @@ static bool verify(struct belay__exchange *exchange, const struct belay_probe_op
 	}
 	exchange->handle = (struct belay_handle){ .pidfd = -EBADF };
 	(void)belay__wrap(&exchange->error, r, "probe of %s", exchange->endpoint->path);
-	end(exchange, BELAY_PROBE_VERIFY_PID, r, belay_verify_error_name(report->verify), NULL);
+	belay__exchange_end(exchange, BELAY_PROBE_VERIFY_PID, r,
+		belay_verify_error_name(report->verify), NULL);
 	return false;
 }
 
@@ -96,9 +93,9 @@ static bool make_nonce(struct belay__exchange *exchange)
 	if (n == (ssize_t)sizeof(exchange->nonce))
 		return true;
 	if (n < 0 && errno == EAGAIN)
-		end(exchange, BELAY_PROBE_RANDOM, -ENODATA, NULL, NULL);
+		belay__exchange_end(exchange, BELAY_PROBE_RANDOM, -ENODATA, NULL, NULL);
 	else
-		end_system(exchange, BELAY_PROBE_RANDOM, n < 0 ? -errno : -EIO);
+		belay__exchange_end_system(exchange, BELAY_PROBE_RANDOM, n < 0 ? -errno : -EIO);
 	return false;
 }
 
@@ -120,7 +117,7 @@ static bool write_request(struct belay__exchange *exchange,
 		options->tracestate.len <= BELAY__PROBE_TRACE_MAX - options->traceparent.len)
 		n = belay_envelope_encode(&envelope, exchange->request, sizeof(exchange->request));
 	if (n < 0) {
-		end(exchange, BELAY_PROBE_ENCODE_FRAME, -EINVAL, NULL, NULL);
+		belay__exchange_end(exchange, BELAY_PROBE_ENCODE_FRAME, -EINVAL, NULL, NULL);
 		return false;
 	}
 	exchange->request_len = (size_t)n;
@@ -197,7 +194,7 @@ static void later(struct belay__exchange *exchange)
 
 static void backlog_stayed_full(struct belay__exchange *exchange)
 {
-	end(exchange, BELAY_PROBE_CONNECT, -ETIMEDOUT, "the backlog stayed full",
+	belay__exchange_end(exchange, BELAY_PROBE_CONNECT, -ETIMEDOUT, "the backlog stayed full",
 		"its backlog stayed full: it is busy, not gone");
 }
 
@@ -234,11 +231,13 @@ static bool step_connecting(struct belay__exchange *exchange)
 	int r;
 
 	if (path[0] == '\0') {
-		end(exchange, BELAY_PROBE_CONNECT, -EINVAL, "backend endpoint path is empty", NULL);
+		belay__exchange_end(exchange, BELAY_PROBE_CONNECT, -EINVAL,
+			"backend endpoint path is empty", NULL);
 		return true;
 	}
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
-		end(exchange, BELAY_PROBE_LOCAL_SOCKET_NAME, -ENAMETOOLONG, NULL, NULL);
+		belay__exchange_end(exchange, BELAY_PROBE_LOCAL_SOCKET_NAME, -ENAMETOOLONG, NULL,
+			NULL);
 		return true;
 	}
 	r = dial(exchange);
@@ -251,13 +250,13 @@ static bool step_connecting(struct belay__exchange *exchange)
 		return true;
 	}
 	if (r < 0) {
-		end_system(exchange, BELAY_PROBE_CONNECT, r);
+		belay__exchange_end_system(exchange, BELAY_PROBE_CONNECT, r);
 		return true;
 	}
 	exchange->fd = r;
 	r = configure(exchange);
 	if (r < 0)
-		end_system(exchange, BELAY_PROBE_CONFIGURE_NONBLOCKING, r);
+		belay__exchange_end_system(exchange, BELAY_PROBE_CONFIGURE_NONBLOCKING, r);
 	else
 		exchange->state = BELAY__EXCHANGE_SENDING;
 	return true;
@@ -275,7 +274,7 @@ static bool step_sending(struct belay__exchange *exchange)
 		return false;
 	}
 	if (r < 0) {
-		end_system(exchange, BELAY_PROBE_IO, r);
+		belay__exchange_end_system(exchange, BELAY_PROBE_IO, r);
 		return true;
 	}
 	/* The answer takes its time: looking for it at once would be a call in vain. */
@@ -284,161 +283,12 @@ static bool step_sending(struct belay__exchange *exchange)
 	return false;
 }
 
-static void hung_up(struct belay__exchange *exchange)
-{
-	const char *place = "frame body";
-
-	if (exchange->have < BELAY_FRAME_HEADER)
-		place = exchange->have == 0 ? "framing byte" : "body length header";
-	end(exchange, BELAY_PROBE_IO, -ECONNRESET, place, NULL);
-}
-
-static uint8_t *body_of(struct belay__exchange *exchange)
-{
-	return exchange->long_body != NULL ? exchange->long_body : exchange->room;
-}
-
-/* Judges what came of the header, whole or not. False: it is over. */
-static bool read_header(struct belay__exchange *exchange)
-{
-	char detail[64];
-
-	if (exchange->header[0] != BELAY_FRAMING_VERSION) {
-		(void)snprintf(detail, sizeof(detail), "framing byte %u, expected %u",
-			(unsigned)exchange->header[0], (unsigned)BELAY_FRAMING_VERSION);
-		end(exchange, BELAY_PROBE_UNSUPPORTED_FRAMING_VERSION, -EPROTO, NULL, detail);
-		return false;
-	}
-	if (exchange->have < BELAY_FRAME_HEADER)
-		return true;
-
-	exchange->body_len = belay__get_le32(exchange->header + 1);
-	if (exchange->body_len > BELAY_PROBE_REPLY_MAX) {
-		(void)snprintf(detail, sizeof(detail), "%u bytes, at most %u are read",
-			(unsigned)exchange->body_len, (unsigned)BELAY_PROBE_REPLY_MAX);
-		end(exchange, BELAY_PROBE_FRAME_TOO_LARGE, -EPROTO, NULL, detail);
-		return false;
-	}
-	if (exchange->body_len > sizeof(exchange->room)) {
-		exchange->long_body = malloc(exchange->body_len);
-		if (exchange->long_body == NULL) {
-			end_system(exchange, BELAY_PROBE_IO, -ENOMEM);
-			return false;
-		}
-	}
-	return true;
-}
-
-/* Where the next bytes go: the header alone first, so that its length is looked at before any of the
- * body is taken, and the sender before anything is believed. */
-static struct iovec next_part(struct belay__exchange *exchange)
-{
-	size_t have = exchange->have;
-
-	if (have < BELAY_FRAME_HEADER)
-		return (struct iovec){ exchange->header + have, BELAY_FRAME_HEADER - have };
-	have -= BELAY_FRAME_HEADER;
-	return (struct iovec){ body_of(exchange) + have, exchange->body_len - have };
-}
-
-static bool is_whole(const struct belay__exchange *exchange)
-{
-	return exchange->have >= BELAY_FRAME_HEADER &&
-		exchange->have - BELAY_FRAME_HEADER == exchange->body_len;
-}
-
-/* The process of the handle as it was verified: 1 there, 0 ended or become another program, or a negative
- * errno. Execution changes neither its number nor its start time, and what was asked about the number, here
- * and before, was about it only if it has the number still: that comes last. */
-static int still_there(const struct belay__exchange *exchange)
-{
-	int same = belay__exe_still(exchange->handle.pid, &exchange->exe);
-	int alive = belay_handle_alive(&exchange->handle);
-
-	if (alive <= 0)
-		return alive;
-	return same;
-}
-
-static void judge_sender(struct belay__exchange *exchange)
-{
-	struct belay_probe_report *report = &exchange->report;
-	const char *who = NULL;
-	int r = belay__probe_sender_check(exchange, &who), there;
-
-	if (r == 0)
-		report->proved |= BELAY_PROOF_CREDENTIALS;
-	there = still_there(exchange);
-	if (there == 0) {
-		end(exchange, BELAY_PROBE_ENDED, -ESRCH, NULL, NULL);
-	} else if (r == -ESTALE) {
-		end(exchange, BELAY_PROBE_ANOTHER_ANSWERED, -ESTALE, who, NULL);
-	} else if (r < 0 || there < 0) {
-		end_system(exchange, BELAY_PROBE_IO, r < 0 ? r : there);
-	} else {
-		report->proved |= BELAY_PROOF_STILL;
-		end(exchange, BELAY_PROBED, 0, NULL, NULL);
-	}
-}
-
-static void judge(struct belay__exchange *exchange)
-{
-	struct belay_probe_report *report = &exchange->report;
-	const struct belay__reply reply = { body_of(exchange), exchange->body_len, exchange->nonce };
-	enum belay_probe_error error;
-	const char *text = NULL;
-
-	if (exchange->expected == NULL && exchange->several_senders)
-		report->answered_by = 0;
-	if (exchange->expected != NULL)
-		error = belay__probe_reply_judge(&reply, exchange->expected, &report->proved, &text);
-	else
-		error = belay__probe_reply_claim(&reply, exchange->claimed, &report->proved, &text);
-	if (error != BELAY_PROBED)
-		end(exchange, error, error == BELAY_PROBE_IDENTITY_MISMATCH ? -ESTALE : -EPROTO,
-			text, NULL);
-	else if (exchange->expected != NULL)
-		judge_sender(exchange);
-	else
-		end(exchange, BELAY_PROBED, 0, NULL, NULL);
-}
-
-static bool step_receiving(struct belay__exchange *exchange)
-{
-	struct iovec part;
-	int n;
-
-	while (!is_whole(exchange)) {
-		part = next_part(exchange);
-		n = belay__probe_receive(exchange, &part);
-		if (n == -EAGAIN) {
-			exchange->wants = POLLIN;
-			return false;
-		}
-		if (n <= 0) {
-			if (n == 0 || n == -ECONNRESET)
-				hung_up(exchange);
-			else if (n == -EPROTO)
-				end(exchange, BELAY_PROBE_IO, n, "descriptors came with its bytes",
-					NULL);
-			else
-				end_system(exchange, BELAY_PROBE_IO, n);
-			return true;
-		}
-		exchange->have += (size_t)n;
-		if (exchange->have <= BELAY_FRAME_HEADER && !read_header(exchange))
-			return true;
-	}
-	judge(exchange);
-	return true;
-}
-
 int belay__exchange_step(struct belay__exchange *exchange)
 {
 	bool (*const steps[])(struct belay__exchange *) = {
 		[BELAY__EXCHANGE_CONNECTING] = step_connecting,
 		[BELAY__EXCHANGE_SENDING] = step_sending,
-		[BELAY__EXCHANGE_RECEIVING] = step_receiving,
+		[BELAY__EXCHANGE_RECEIVING] = belay__exchange_receive,
 	};
 
 	while (exchange->state != BELAY__EXCHANGE_OVER)
@@ -472,12 +322,12 @@ void belay__exchange_expire(struct belay__exchange *exchange)
 		return;
 	}
 	place = exchange->have > 0 ? "only a part of the answer came" : places[exchange->state];
-	end(exchange, BELAY_PROBE_TIMEOUT, -ETIMEDOUT, place, NULL);
+	belay__exchange_end(exchange, BELAY_PROBE_TIMEOUT, -ETIMEDOUT, place, NULL);
 }
 
 void belay__exchange_break(struct belay__exchange *exchange, int code)
 {
-	end_system(exchange, BELAY_PROBE_IO, code);
+	belay__exchange_end_system(exchange, BELAY_PROBE_IO, code);
 }
 
 int belay__exchange_result(struct belay__exchange *exchange, struct belay_handle *ret_handle,

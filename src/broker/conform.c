@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include <belay/endpoint.h>
+
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/fd.h"
+#include "broker/conform_handover.h"
 #include "broker/conform_rules.h"
 #include "broker/conform_talk.h"
+
+#define HINT_NS (500 * BELAY__NS_PER_MS)
 
 /* The last one: all that came before is behind it. */
 static enum belay__conform_verdict survives(struct belay__conform *conform)
@@ -70,10 +74,12 @@ const size_t belay__conform_rule_count = sizeof(belay__conform_rules) /
 
 static int reach(const struct belay__conform *conform, const char *path, struct belay_error *reterr)
 {
-	_cleanup_close_ int fd = belay__stream_connect(path, belay__conform_deadline_ns(conform));
+	int fd = belay__stream_connect(path, belay__conform_deadline_ns(conform));
 
-	if (fd >= 0)
+	if (fd >= 0) {
+		belay_endpoint_hang_up(fd);
 		return 0;
+	}
 	if (fd == -EACCES || fd == -EPERM)
 		return belay__fail(reterr, fd, "cannot connect to %.108s: %s; try it as its user",
 			path, strerror(-fd));
@@ -89,6 +95,31 @@ int belay__conform_reach(const struct belay__conform *conform, struct belay_erro
 	return r < 0 || conform->handoff == NULL ? r : reach(conform, conform->handoff, reterr);
 }
 
+bool belay__conform_is_handoff(const struct belay__conform *conform)
+{
+	_cleanup_handover_ struct belay__handover handover = BELAY__NO_HANDOVER;
+	struct belay__conform other = { .socket = conform->socket,
+		.handoff = conform->socket,
+		.service = conform->service,
+		.patience_ns = conform->patience_ns };
+	enum belay__handover_answer answer;
+
+	/* An answer that is needed for advice only is not waited for as long as the rules' are. */
+	if (other.patience_ns == 0 || other.patience_ns > HINT_NS)
+		other.patience_ns = HINT_NS;
+	if (belay__handover_make(&other, &handover, SOCK_STREAM, 1) != BELAY__CONFORM_PASS)
+		return false;
+	answer = belay__handover_try(&other, &handover);
+	return answer == BELAY__HANDOVER_ACCEPTED ||
+		(answer == BELAY__HANDOVER_REFUSED &&
+			handover.reply.envelope.payload_protocol == BELAY_PROTOCOL_HANDOFF);
+}
+
+bool belay__conform_answers(struct belay__conform *conform)
+{
+	return belay__conform_alive(conform) == BELAY__CONFORM_PASS;
+}
+
 enum belay__conform_verdict belay__conform_check(struct belay__conform *conform,
 	const struct belay__conform_rule *rule)
 {
@@ -96,6 +127,7 @@ enum belay__conform_verdict belay__conform_check(struct belay__conform *conform,
 
 	conform->why[0] = '\0';
 	conform->remarked = false;
+	conform->unanswered = false;
 	verdict = rule->check(conform);
 	if (verdict == BELAY__CONFORM_PASS && !conform->remarked)
 		conform->why[0] = '\0';

@@ -31,6 +31,7 @@ struct belay__conform {
 	const struct belay_daemon *expected; /* its sidecar's record; NULL: none is known */
 	char why[BELAY__CONFORM_WHY_SIZE]; /* of the rule that was looked at last, in one line; "" */
 	bool remarked;                     /* a rule that is kept says something, too */
+	bool unanswered;                   /* something that had to come did not in time */
 };
 
 struct belay__conform_rule {
@@ -45,6 +46,13 @@ extern const size_t belay__conform_rule_count;
 
 /* Whether somebody listens at both endpoints. 0, or connect(2)'s negative errno with a sentence. */
 int belay__conform_reach(const struct belay__conform *conform, struct belay_error *reterr);
+
+/* Whether whoever listens at the socket takes connections over, instead of answering: it is the other of a
+ * backend's endpoints. */
+bool belay__conform_is_handoff(const struct belay__conform *conform);
+
+/* Whether anybody answers a right probe; if not, conform->why says what happened. */
+bool belay__conform_answers(struct belay__conform *conform);
 
 /* Looks at one rule; conform->why says why it is not kept, what was seen, or "". */
 enum belay__conform_verdict belay__conform_check(struct belay__conform *conform,

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/clock.h"
+#include <belay/endpoint.h>
+
 #include "base/fd.h"
+#include "ipc/socket_options.h"
 #include "wire/handoff_frame.h"
 
 static void close_theirs(struct belay__handover *handover)
@@ -15,17 +17,26 @@ static void close_theirs(struct belay__handover *handover)
 		handover->theirs[i] = belay__close(handover->theirs[i]);
 }
 
+/* What the backend passed over it, and nobody read, would be closed with it, in its time. */
+static int hang_up(int fd)
+{
+	belay_endpoint_hang_up(fd);
+	return -EBADF;
+}
+
 void belay__handover_done(struct belay__handover *handover)
 {
 	close_theirs(handover);
 	for (unsigned i = 0; i < BELAY__HANDOVER_FDS; i++)
-		handover->ours[i] = belay__close(handover->ours[i]);
+		handover->ours[i] = hang_up(handover->ours[i]);
 	belay__conform_hang_up(&handover->line);
 }
 
 enum belay__conform_verdict belay__handover_make(struct belay__conform *conform,
 	struct belay__handover *handover, int type, unsigned count)
 {
+	static const int on = 1;
+
 	if (conform->handoff == NULL)
 		return belay__conform_skip(conform, "no --handoff was given");
 	for (unsigned i = 0; i < count; i++) {
@@ -33,6 +44,9 @@ enum belay__conform_verdict belay__handover_make(struct belay__conform *conform,
 
 		if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
 			return belay__conform_skip(conform, "socketpair: %s", strerror(errno));
+		(void)belay__socket_refuse_rights(pair[0]);
+		/* Where the kernel cannot: what comes with an urgent byte would be closed within recvmsg(2). */
+		(void)setsockopt(pair[0], SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 		handover->ours[i] = pair[0];
 		handover->theirs[i] = pair[1];
 	}
@@ -124,15 +138,6 @@ enum belay__handover_answer belay__handover_try(struct belay__conform *conform,
 
 bool belay__handover_hung_up_on(int fd, uint64_t deadline_ns)
 {
-	char bytes[256];
-
-	/* What is said meanwhile is not of interest, however much it is. */
-	while (belay__clock_ns(CLOCK_MONOTONIC) < deadline_ns &&
-		belay__wait_until(fd, POLLIN, deadline_ns) == 0) {
-		ssize_t len = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-
-		if (len == 0 || (len < 0 && errno != EAGAIN && errno != EINTR))
-			return true;
-	}
-	return false;
+	/* What is said meanwhile is not of interest, and not read. */
+	return belay__wait_until(fd, POLLRDHUP, deadline_ns) == 0;
 }

@@ -9,8 +9,11 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include <belay/endpoint.h>
+
 #include "base/clock.h"
 #include "base/fd.h"
+#include "ipc/closer.h"
 #include "wire/bytes.h"
 
 enum { REFUSALS_MAX = 8 };
@@ -91,13 +94,14 @@ int belay__conform_use(struct belay__conform *conform, struct belay__conform_lin
 	*line = (struct belay__conform_line){ .fd = fd_take, .buffer = buffer };
 	belay__frame_stream_start(&line->stream, line->fd, buffer, size, BELAY__CONFORM_REPLY_MAX);
 	line->stream.want_sender = true;
+	line->stream.closer = belay__closer_shared();
 	return 0;
 }
 
 int belay__conform_dial(struct belay__conform *conform, const char *path,
 	struct belay__conform_line *line)
 {
-	_cleanup_close_ int fd = belay__stream_connect(path, belay__conform_deadline_ns(conform));
+	int fd = belay__stream_connect(path, belay__conform_deadline_ns(conform));
 	int r;
 
 	if (fd < 0) {
@@ -106,14 +110,15 @@ int belay__conform_dial(struct belay__conform *conform, const char *path,
 		return fd;
 	}
 	r = belay__conform_use(conform, line, fd);
-	if (r == 0)
-		(void)TAKE_FD(fd);
+	if (r < 0)
+		belay_endpoint_hang_up(fd);
 	return r;
 }
 
 void belay__conform_hang_up(struct belay__conform_line *line)
 {
-	line->fd = belay__close(line->fd);
+	belay_endpoint_hang_up(line->fd);
+	line->fd = -EBADF;
 	free(line->buffer);
 	line->buffer = NULL;
 }
@@ -170,6 +175,7 @@ static int explain_reading(struct belay__conform *conform, int code)
 {
 	switch (code) {
 	case -ETIMEDOUT:
+		conform->unanswered = true;
 		(void)belay__conform_fail(conform, "no answer within %.3g s",
 			(double)patience_ns(conform) / (double)BELAY__NS_PER_S);
 		break;

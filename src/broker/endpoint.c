@@ -98,7 +98,8 @@ int belay_endpoint_fd(const struct belay_listener *listener)
 	return listener->bound.fd;
 }
 
-/* Accepts whoever is next with the descriptor in reserve, CODE having said that there is no other. */
+/* Accepts whoever is next with the descriptor in reserve, CODE having said that there is no
+ * other. */
 static int accept_with_reserve(struct belay_listener *listener, int code, struct belay_error *reterr)
 {
 	int fd;
@@ -120,12 +121,19 @@ static int accept_with_reserve(struct belay_listener *listener, int code, struct
 		listener->bound.path, strerror(-code));
 }
 
+/* Whether the other end of FD is this user's; then it is readied to be read. */
 static bool is_ours(int fd)
 {
+	const int on = 1;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == geteuid();
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid != geteuid())
+		return false;
+	/* The kernel drops an urgent byte within recvmsg(2), and what is attached to it. Before
+	 * 5.15 there is none here. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	return true;
 }
 
 int belay_endpoint_accept(struct belay_listener *listener, struct belay_error *reterr)
@@ -153,8 +161,8 @@ int belay_endpoint_accept(struct belay_listener *listener, struct belay_error *r
 		listener->bound.path);
 }
 
-/* Hangs up on all who were not accepted yet, each for himself: descriptors that one of them passed would
- * hold up the listener's close(2), and with it the others. False: some wait still. */
+/* Hangs up on all who were not accepted yet, each for himself: descriptors that one of them passed
+ * would hold up the listener's close(2), and with it the others. False: some wait still. */
 static bool turn_away(struct belay_listener *listener)
 {
 	/* Nobody connects any more. */

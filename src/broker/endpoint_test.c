@@ -92,12 +92,17 @@ static void hung_up(int fd)
 	(void)close(fd);
 }
 
-static int passes_rights(int fd)
+static int option(int fd, int name)
 {
 	int on = -1;
 	socklen_t len = sizeof(on);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &on, &len) < 0 ? -errno : on;
+	return getsockopt(fd, SOL_SOCKET, name, &on, &len) < 0 ? -errno : on;
+}
+
+static int passes_rights(int fd)
+{
+	return option(fd, SO_PASSRIGHTS);
 }
 
 static void a_client_is_accepted_without_waiting(void **state)
@@ -115,6 +120,7 @@ static void a_client_is_accepted_without_waiting(void **state)
 	assert_true(accepted >= 0);
 	assert_true((fcntl(accepted, F_GETFL) & O_NONBLOCK) != 0);
 	assert_true((fcntl(accepted, F_GETFD) & FD_CLOEXEC) != 0);
+	assert_int_equal(option(accepted, SO_OOBINLINE), 1);
 	assert_int_equal(belay_endpoint_accept(listener, NULL), -EAGAIN);
 	(void)close(accepted);
 	hung_up(client);
@@ -224,8 +230,8 @@ static void wait_for_fds(int count)
 	}
 }
 
-/* Dials as another user from a child, who passes a socket that takes its time to close, is hung up on and
- * leaves. */
+/* Dials as another user from a child, who passes a socket that takes its time to close, is hung up
+ * on and leaves. */
 static pid_t foreign_client(void)
 {
 	int sent[2], r = pipe2(sent, O_CLOEXEC);
@@ -457,12 +463,15 @@ static void a_service_has_the_same_places_each_time(void **state)
 
 static void places_fit_under_the_longest_runtime_directory(void **state)
 {
-	static const char dir[] = "/run/user/4294967295/running-process/broker/";
 	struct belay_endpoint_paths paths;
-	char handoff[BELAY_ENDPOINT_PATH_SIZE];
+	char handoff[BELAY_ENDPOINT_PATH_SIZE], runtime[96], dir[128];
 
 	(void)state;
-	(void)setenv("XDG_RUNTIME_DIR", "/run/user/4294967295", 1);
+	(void)snprintf(runtime, sizeof(runtime), "%s/long5", base);
+	assert_int_equal(strlen(runtime), strlen("/run/user/4294967295"));
+	assert_int_equal(mkdir(runtime, 0700), 0);
+	(void)snprintf(dir, sizeof(dir), "%s/running-process/broker/", runtime);
+	(void)setenv("XDG_RUNTIME_DIR", runtime, 1);
 	assert_int_equal(belay_endpoint_paths_for("build-cache", &paths, NULL), 0);
 	assert_int_equal(strlen(paths.endpoint.path), strlen(dir) + 2 + 16 + 5);
 	assert_memory_equal(paths.endpoint.path, dir, strlen(dir));
@@ -486,10 +495,56 @@ static void bad_services_and_places_without_room_are_refused(void **state)
 	(void)snprintf(runtime, sizeof(runtime), "/%099d", 0);
 	(void)setenv("XDG_RUNTIME_DIR", runtime, 1);
 	assert_int_equal(belay_endpoint_paths_for("x", &paths, &error), -ENAMETOOLONG);
-	(void)snprintf(runtime, sizeof(runtime), "/%070d", 0);
+	(void)snprintf(runtime, sizeof(runtime), "%s/%055d", base, 0);
+	assert_int_equal(mkdir(runtime, 0700), 0);
 	(void)setenv("XDG_RUNTIME_DIR", runtime, 1);
 	assert_int_equal(belay_endpoint_paths_for("x", &paths, &error), -ENAMETOOLONG);
 	assert_memory_equal(&paths, &untouched, sizeof(paths));
+}
+
+static void places_are_sought_only_in_a_directory_of_this_user(void **state)
+{
+	struct belay_endpoint_paths paths, untouched;
+	char missing[96], file[96], link[96];
+	const struct {
+		const char *runtime;
+		int r;
+	} cases[] = {
+		{ "relative", -EINVAL },
+		{ missing, -ENOENT },
+		{ file, -ENOTDIR },
+		/* Root's, or somebody else's. */
+		{ geteuid() == 0 ? base : "/", -EPERM },
+		{ "", 0 },
+		{ NULL, 0 },
+		{ link, 0 },
+	};
+
+	(void)state;
+	(void)snprintf(missing, sizeof(missing), "%s/missing", base);
+	(void)snprintf(file, sizeof(file), "%s/file", base);
+	(void)snprintf(link, sizeof(link), "%s/link", base);
+	(void)close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	assert_int_equal(symlink(".", link), 0);
+	memset(&untouched, 0x5a, sizeof(untouched));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct belay_error error = { .text = "" };
+
+		if (geteuid() == 0)
+			assert_int_equal(chown(base, cases[i].r == -EPERM ? OTHER_UID : 0, 0), 0);
+		if (cases[i].runtime == NULL)
+			(void)unsetenv("XDG_RUNTIME_DIR");
+		else
+			(void)setenv("XDG_RUNTIME_DIR", cases[i].runtime, 1);
+		memcpy(&paths, &untouched, sizeof(paths));
+		assert_int_equal(belay_endpoint_paths_for("x", &paths, &error), cases[i].r);
+		if (cases[i].r == 0)
+			continue;
+		assert_memory_equal(&paths, &untouched, sizeof(paths));
+		assert_non_null(strstr(error.text, cases[i].runtime));
+		assert_non_null(strstr(error.text, "XDG_RUNTIME_DIR"));
+	}
+	assert_int_equal(access(missing, F_OK), -1);
 }
 
 #define CASE(test_) cmocka_unit_test_setup_teardown(test_, set_up, tear_down)
@@ -511,6 +566,7 @@ int main(void)
 		CASE(a_service_has_the_same_places_each_time),
 		CASE(places_fit_under_the_longest_runtime_directory),
 		CASE(bad_services_and_places_without_room_are_refused),
+		CASE(places_are_sought_only_in_a_directory_of_this_user),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

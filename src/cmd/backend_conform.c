@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -47,14 +48,41 @@ static void add_object(const struct belay__conform_rule *rule, const struct bela
 	belay__output_add_bytes(&output, text.chars, text.len);
 }
 
+/* Whether a rule's failure is of a backend that answers nothing, or not any more: to ask on is only waiting. */
+static bool is_dead(struct belay__conform *conform, bool first)
+{
+	return conform->unanswered && (first || !belay__conform_answers(conform));
+}
+
+/* Says why no other rule was looked at; returns the exit code. */
+static int give_up(const struct belay__conform *conform, size_t looked_at, bool silent)
+{
+	size_t rest = belay__conform_rule_count - looked_at;
+
+	if (!silent)
+		belay__complain("%.108s takes connections over: give the backend's own socket, and "
+				"this one by --handoff; %zu rules were not looked at",
+			conform->socket, rest);
+	else if (looked_at == 1)
+		belay__complain("nobody answers at %.108s; give it time with --timeout, or see "
+				"whether it is stopped; %zu rules were not looked at",
+			conform->socket, rest);
+	else
+		belay__complain("nobody answers at %.108s any more; %zu rules were not looked at",
+			conform->socket, rest);
+	return silent ? BELAY__EXIT_ABSENT : BELAY__EXIT_USAGE;
+}
+
 /* Looks at all rules, each told as soon as it is known; returns the exit code. */
 static int check_all(struct belay__conform *conform, bool json)
 {
 	unsigned counts[] = { 0, 0, 0 };
+	bool is_handoff = false, dead = false;
 	int exit_code;
+	size_t i;
 
 	belay__output_start(&output, STDOUT_FILENO);
-	for (size_t i = 0; i < belay__conform_rule_count; i++) {
+	for (i = 0; i < belay__conform_rule_count && !is_handoff && !dead; i++) {
 		const struct belay__conform_rule *rule = &belay__conform_rules[i];
 		enum belay__conform_verdict verdict = belay__conform_check(conform, rule);
 
@@ -64,6 +92,10 @@ static int check_all(struct belay__conform *conform, bool json)
 		else
 			add_line(rule, conform, verdict);
 		(void)belay__output_flush(&output);
+		if (verdict != BELAY__CONFORM_FAIL)
+			continue;
+		is_handoff = i == 0 && belay__conform_is_handoff(conform);
+		dead = is_dead(conform, i == 0);
 	}
 	if (json)
 		belay__output_add(&output, "]\n");
@@ -74,9 +106,29 @@ static int check_all(struct belay__conform *conform, bool json)
 	exit_code = belay__output_finish(&output);
 	if (exit_code != 0 || counts[BELAY__CONFORM_FAIL] == 0)
 		return exit_code;
+	if (is_handoff || dead)
+		return give_up(conform, i, !is_handoff);
 	belay__complain("%.108s breaks %u of the rules; what each one is about: man belay-backend",
 		conform->socket, counts[BELAY__CONFORM_FAIL]);
 	return BELAY__EXIT_FAILED;
+}
+
+/* Whether there is a file where a socket has to be: maybe the record that says where the socket is. */
+static bool is_file(const char *path)
+{
+	static struct belay_daemon record;
+	struct belay_error error;
+	struct stat status;
+
+	if (stat(path, &status) < 0 || S_ISSOCK(status.st_mode))
+		return false;
+	if (S_ISREG(status.st_mode) && belay_sidecar_read(path, &record, &error) == 0)
+		belay__complain("%.200s is a sidecar, no socket; see: belay backend conform %.107s "
+				"--sidecar %.200s",
+			path, record.endpoint.path, path);
+	else
+		belay__complain("%.200s is no socket; give the one where the backend listens", path);
+	return true;
 }
 
 int belay__backend_conform(const struct belay__backend_options *options)
@@ -90,6 +142,8 @@ int belay__backend_conform(const struct belay__backend_options *options)
 	};
 	struct belay_error error;
 
+	if (is_file(options->target))
+		return BELAY__EXIT_USAGE;
 	if (options->sidecar[0] != '\0') {
 		if (belay_sidecar_read(options->sidecar, &expected, &error) < 0)
 			return belay__backend_complain_of_sidecar(&error);

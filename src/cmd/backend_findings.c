@@ -1,7 +1,9 @@
 #include "cmd/backend_findings.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,12 +24,12 @@ struct consequence {
 };
 
 #define ELSEWHERE "what is there speaks otherwise; see: belay backend conform SOCKET"
+#define STALE     "the record is true of no process; start the daemon anew, and it writes another"
 #define STRANGER  "tell it nothing, and see who it is: ps -f -p "
 
 static const struct consequence consequences[] = {
 	{ BELAY_PROBE_ENDPOINT_MISMATCH, BELAY_PROOF_ENDPOINT, BELAY__EXIT_FAILED, STRANGER },
-	{ BELAY_PROBE_VERIFY_PID, BELAY_PROOF_PROCESS, BELAY__EXIT_FAILED,
-		"the record is true of no process; start the daemon anew, and it writes another" },
+	{ BELAY_PROBE_VERIFY_PID, BELAY_PROOF_PROCESS, BELAY__EXIT_FAILED, STALE },
 	{ BELAY_PROBE_RANDOM, BELAY_PROOF_NONCE, BELAY__EXIT_FAILED, NULL },
 	{ BELAY_PROBE_LOCAL_SOCKET_NAME, BELAY_PROOF_NONCE, BELAY__EXIT_FAILED, NULL },
 	{ BELAY_PROBE_CONNECT, BELAY_PROOF_NONCE, BELAY__EXIT_ABSENT,
@@ -50,6 +52,18 @@ static const struct consequence consequences[] = {
 	{ BELAY_PROBE_ANOTHER_ANSWERED, BELAY_PROOF_CREDENTIALS, BELAY__EXIT_FAILED, STRANGER },
 	{ BELAY_PROBE_ENDED, BELAY_PROOF_STILL, BELAY__EXIT_FAILED,
 		"it may have been replaced; once more: belay backend probe SIDECAR" },
+};
+
+/* What there is to do where the process could not be looked at: that says nothing about the record. */
+static const struct {
+	enum belay_verify_error error;
+	const char *advice;
+} unseen[] = {
+	{ BELAY_VERIFY_EXE_PATH,
+		"its executable cannot be looked at; see: ls -l /proc/PID/exe, as its user" },
+	{ BELAY_VERIFY_EXE_HASH,
+		"its executable cannot be read; see: ls -l /proc/PID/exe, as its user" },
+	{ BELAY_VERIFY_HANDLE, "it could not be looked at; the record may be true" },
 };
 
 static const struct consequence *consequence_of(enum belay_probe_error error)
@@ -194,6 +208,12 @@ static void add_json_error(struct belay__json_writer *json, const struct belay__
 {
 	const struct belay_probe_report *report = &found->report;
 
+	if (found->unread) {
+		belay__json_string(json, "error", "Sidecar");
+		belay__json_null(json, "verify_error");
+		belay__json_string(json, "why", found->error.text);
+		return;
+	}
 	if (found->error.code == 0) {
 		belay__json_null(json, "error");
 		belay__json_null(json, "verify_error");
@@ -208,34 +228,56 @@ static void add_json_error(struct belay__json_writer *json, const struct belay__
 	belay__json_string(json, "why", found->error.text);
 }
 
-static void add_json(struct belay__output *output, const struct belay__findings *found)
+static void add_json_object(struct belay__json_writer *json, const struct belay__findings *found)
 {
-	static char buffer[6 * sizeof(struct belay_daemon) + 4096]; /* every byte escaped */
+	belay__json_object(json, NULL);
+	belay__json_string(json, "target", found->target);
+	belay__json_bool(json, "proved", found->error.code == 0);
+	belay__json_bool(json, "claimed", found->claimed);
+	add_json_error(json, found);
+	belay__json_object(json, "proofs");
+	for (size_t i = 0; i < BELAY__COUNT_OF(proofs); i++)
+		belay__json_bool(json, belay_proof_name(proofs[i]),
+			(found->report.proved & (unsigned)proofs[i]) != 0);
+	belay__json_end_object(json);
+	add_json_record(json, found);
+	add_json_process(json, &found->report);
+	if (found->report.listener > 0)
+		belay__json_i64(json, "listener", found->report.listener);
+	else
+		belay__json_null(json, "listener");
+	belay__json_u64(json, "took_us", found->report.took_us);
+	belay__json_end_object(json);
+}
+
+/* All of it or nothing. False: there is no memory, which is said. */
+static bool add_json(struct belay__output *output, const struct belay__findings *found)
+{
+	/* Every byte escaped, as \u001f, and what is always the same. */
+	size_t size = 6 * (strlen(found->target) + sizeof(*found)) + 4096;
+	char *buffer = malloc(size);
 	struct belay__text text;
 	struct belay__json_writer json;
+	bool whole;
 
-	belay__text_init(&text, buffer, sizeof(buffer));
+	if (buffer == NULL) {
+		belay__complain("out of memory");
+		return false;
+	}
+	belay__text_init(&text, buffer, size);
 	belay__json_start(&json, &text);
-	belay__json_object(&json, NULL);
-	belay__json_string(&json, "target", found->target);
-	belay__json_bool(&json, "proved", found->error.code == 0);
-	belay__json_bool(&json, "claimed", found->claimed);
-	add_json_error(&json, found);
-	belay__json_object(&json, "proofs");
-	for (size_t i = 0; i < BELAY__COUNT_OF(proofs); i++)
-		belay__json_bool(&json, belay_proof_name(proofs[i]),
-			(found->report.proved & (unsigned)proofs[i]) != 0);
-	belay__json_end_object(&json);
-	add_json_record(&json, found);
-	add_json_process(&json, &found->report);
-	if (found->report.listener > 0)
-		belay__json_i64(&json, "listener", found->report.listener);
-	else
-		belay__json_null(&json, "listener");
-	belay__json_u64(&json, "took_us", found->report.took_us);
-	belay__json_end_object(&json);
+	add_json_object(&json, found);
+	whole = !text.overflowed;
+	assert(whole);
 	belay__output_add_bytes(output, text.chars, text.len);
 	belay__output_add(output, "\n");
+	free(buffer);
+	return true;
+}
+
+bool belay__is_shortage(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -ENOBUFS;
 }
 
 /* Whether the system said no. */
@@ -254,12 +296,27 @@ static long subject_of(const struct belay__findings *found)
 	return found->report.listener;
 }
 
+static const char *advice_of(const struct belay__findings *found)
+{
+	if (is_denied(found->error.code))
+		return "ask as the user whose daemon it is";
+	if (found->error.code == -EXDEV)
+		return "ask where /proc shows the processes of this very pid namespace";
+	if (belay__is_shortage(found->error.code))
+		return "no descriptor or memory is left to look with; see: ulimit -n, and "
+		       "/proc/sys/fs/file-nr";
+	for (size_t i = 0; i < BELAY__COUNT_OF(unseen); i++)
+		if (found->report.error == BELAY_PROBE_VERIFY_PID &&
+			found->report.verify == unseen[i].error)
+			return unseen[i].advice;
+	return consequence_of(found->report.error)->advice;
+}
+
 /* Says on stderr what there is to do; returns the exit code. */
 static int conclude(const struct belay__findings *found)
 {
 	const struct consequence *consequence = consequence_of(found->report.error);
-	bool denied = is_denied(found->error.code);
-	const char *advice = denied ? "ask as the user whose daemon it is" : consequence->advice;
+	const char *advice = advice_of(found);
 	char sentence[512];
 	struct belay__text text;
 
@@ -273,7 +330,18 @@ static int conclude(const struct belay__findings *found)
 	if (text.len > 3 && strcmp(text.chars + text.len - 3, "-p ") == 0)
 		belay__text_addf(&text, "%ld", subject_of(found));
 	belay__complain("%s", sentence);
-	return denied ? (int)BELAY__EXIT_PERMISSION : (int)consequence->exit_code;
+	if (is_denied(found->error.code))
+		return BELAY__EXIT_PERMISSION;
+	return belay__is_shortage(found->error.code) ? (int)BELAY__EXIT_FAILED
+						     : (int)consequence->exit_code;
+}
+
+int belay__findings_show(const struct belay__findings *found)
+{
+	static struct belay__output output;
+
+	belay__output_start(&output, STDOUT_FILENO);
+	return add_json(&output, found) ? belay__output_finish(&output) : (int)BELAY__EXIT_FAILED;
 }
 
 int belay__findings_print(const struct belay__findings *found, bool json)
@@ -282,10 +350,10 @@ int belay__findings_print(const struct belay__findings *found, bool json)
 	int exit_code;
 
 	belay__output_start(&output, STDOUT_FILENO);
-	if (json)
-		add_json(&output, found);
-	else
+	if (!json)
 		add_words(&output, found);
+	else if (!add_json(&output, found))
+		return BELAY__EXIT_FAILED;
 	exit_code = belay__output_finish(&output);
 	return exit_code != 0 ? exit_code : conclude(found);
 }

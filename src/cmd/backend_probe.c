@@ -82,6 +82,8 @@ static void probe_claim(const struct belay_probe_options *options, struct belay_
 int belay__backend_complain_of_sidecar(const struct belay_error *error)
 {
 	belay__complain("%s", error->text);
+	if (belay__is_shortage(error->code))
+		return BELAY__EXIT_FAILED;
 	return error->code == -EACCES || error->code == -EPERM ? BELAY__EXIT_PERMISSION
 							       : BELAY__EXIT_NO_INPUT;
 }
@@ -99,8 +101,12 @@ int belay__backend_probe(const struct belay__backend_options *options)
 	if (stat(options->target, &status) == 0 && S_ISSOCK(status.st_mode)) {
 		probe_claim(&probe, &found);
 	} else {
-		if (belay_sidecar_read(options->target, &found.record, &found.error) < 0)
+		if (belay_sidecar_read(options->target, &found.record, &found.error) < 0) {
+			found.unread = true;
+			if (options->json && belay__findings_show(&found) != 0)
+				return BELAY__EXIT_FAILED;
 			return belay__backend_complain_of_sidecar(&found.error);
+		}
 		found.has_record = true;
 		(void)belay_probe(&found.record.endpoint, &found.record, &probe, NULL,
 			&found.report, &found.error);

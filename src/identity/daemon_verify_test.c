@@ -1,7 +1,6 @@
 #include <belay/identity.h>
 
 #include <limits.h>
-#include <linux/sched.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -364,27 +363,6 @@ static void another_start_is_another_process(void **state)
 	assert_verified(&daemon);
 }
 
-/* A process with the number PID, or -1 with errno. */
-static struct child start_as(pid_t pid)
-{
-	struct clone_args args = {
-		.exit_signal = SIGCHLD,
-		.set_tid = (uint64_t)(uintptr_t)&pid,
-		.set_tid_size = 1,
-	};
-	struct child child = { .pidfd = -EBADF };
-	pid_t parent = getpid();
-
-	child.pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	if (child.pid == 0) {
-		die_with(parent);
-		_exit(body_sleeps(NULL));
-	}
-	if (child.pid > 0)
-		child.pidfd = (int)syscall(SYS_pidfd_open, child.pid, 0);
-	return child;
-}
-
 static void wait_for_another_tick(uint64_t start_ticks)
 {
 	const uint64_t tick_ns = BELAY__NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
@@ -404,7 +382,7 @@ static void a_recycled_number_of_the_same_executable_is_refused(void **state)
 	assert_int_equal(belay_daemon_verify(&daemon, NULL, &handle, NULL, NULL), 0);
 	child_end(&first);
 	wait_for_another_tick(daemon.start_ticks);
-	second = start_as(first.pid);
+	second = child_start_as(first.pid, 1, body_sleeps, NULL);
 	if (second.pid < 0) {
 		print_message("no permission to choose a pid: %s\n", strerror(errno));
 		belay_handle_close(&handle);
@@ -573,6 +551,96 @@ static void a_process_that_is_hidden_is_not_proved(void **state)
 	assert_int_equal(WEXITSTATUS(child_reap(&child)), BELAY_VERIFY_EXE_PATH);
 }
 
+/* 0, or which of these it does not keep to: nobody is proved, and it says why. */
+static int body_refuses_all(void *argument)
+{
+	const struct belay_daemon *daemon = argument;
+	const int pidfd_errors[] = { 0, ENOSYS };
+	struct belay_handle handle = { .pid = 77, .pidfd = -77 };
+	static struct belay_daemon captured_one;
+
+	for (size_t i = 0; i < sizeof(pidfd_errors) / sizeof(pidfd_errors[0]); i++) {
+		enum belay_verify_error class = BELAY_VERIFIED;
+		struct belay_error error = { 0 };
+
+		pidfd_error = pidfd_errors[i];
+		if (belay_daemon_verify(daemon, NULL, &handle, &class, &error) != -EXDEV)
+			return 10;
+		if (class != BELAY_VERIFY_EXE_PATH || handle.pidfd != -77)
+			return 11;
+		if (strstr(error.text, "/proc shows another pid namespace") == NULL ||
+			strstr(error.text, "mount") == NULL)
+			return 12;
+		if (belay_daemon_capture((pid_t)daemon->pid, NULL, NULL, &captured_one, &error) !=
+			-EXDEV)
+			return 13;
+	}
+	pidfd_error = 0;
+	return 0;
+}
+
+struct outside {
+	struct belay_daemon daemon;
+	pid_t unused; /* a number */
+};
+
+static int wait_status(const struct child *child)
+{
+	int status = 0;
+
+	return waitpid(child->pid, &status, 0) == child->pid && WIFEXITED(status)
+		? WEXITSTATUS(status)
+		: 20;
+}
+
+/* As the first process of a pid namespace that has no /proc of its own. */
+static int body_is_misled(void *argument)
+{
+	struct outside *outside = argument;
+	struct child stranger, namesake;
+	int r = body_refuses_all(&outside->daemon); /* nobody has its number here */
+
+	if (r != 0)
+		return r;
+	stranger = child_start_as((pid_t)outside->daemon.pid, 1, body_sleeps, NULL);
+	if (stranger.pid < 0)
+		return 77;
+	r = body_refuses_all(&outside->daemon);
+	if (r != 0)
+		return r + 20;
+	/* Whose own number is by chance the same outside. */
+	namesake = child_start_as(outside->unused, 2, body_refuses_all, &outside->daemon);
+	if (namesake.pid < 0)
+		return 77;
+	r = wait_status(&namesake);
+	return r == 0 ? 0 : r + 40;
+}
+
+static void numbers_of_another_namespace_prove_nobody(void **state)
+{
+	struct child daemon = child_start(body_sleeps, NULL), gone = child_start(body_sleeps, NULL);
+	static struct outside outside;
+	struct child inside;
+	int status;
+	(void)state;
+
+	if (geteuid() != 0) {
+		child_end(&daemon);
+		child_end(&gone);
+		skip();
+	}
+	outside = (struct outside){ captured(&daemon), gone.pid };
+	child_end(&gone);
+	inside = child_start_with(CLONE_NEWPID, body_is_misled, &outside);
+	child_wait_end(&inside);
+	status = child_reap(&inside);
+	assert_verified(&outside.daemon); /* and nothing was done to it */
+	child_end(&daemon);
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* numbers cannot be chosen */
+	assert_int_equal(status, 0);
+}
+
 static void a_warm_look_reads_no_executable(void **state)
 {
 	struct belay_hashes *hashes = NULL;
@@ -630,6 +698,7 @@ int main(int argc, char **argv)
 		TEST(a_lack_of_the_last_descriptor_is_told_as_such),
 		TEST(what_cannot_be_read_has_not_ended),
 		TEST(a_process_that_is_hidden_is_not_proved),
+		TEST(numbers_of_another_namespace_prove_nobody),
 		TEST(a_warm_look_reads_no_executable),
 		TEST(errors_have_the_names_of_broker_v1),
 	};

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/missing.h"
 #include "identity/proc_file.h"
+#include "identity/proc_own.h"
 #include "identity/process_info.h"
 
 /* 1: the process is there; 0: it has ended, reaped or not. */
@@ -38,13 +39,17 @@ static int open_pidfd(pid_t pid)
 	return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
 }
 
-/* Reads what can be read; what cannot stays unknown. Only -ESRCH and a lack of descriptors are
- * errors. */
+/* Reads what can be read; what cannot stays unknown, and so does all of it where /proc has it about another
+ * process of that number. Only -ESRCH and a lack of descriptors are errors. */
 static int read_facts(struct belay__identity *identity)
 {
 	struct belay__stat stat = { 0 };
-	int r = belay__read_stat(identity->pid, &stat);
+	int r = belay__proc_own(AT_FDCWD);
 
+	if (r == -EXDEV)
+		return 0;
+	if (r != -EMFILE && r != -ENFILE)
+		r = belay__read_stat(identity->pid, &stat);
 	if (r == -ESRCH || r == -EMFILE || r == -ENFILE)
 		return r;
 	if (r == 0 && belay__stat_ended(&stat))

@@ -20,7 +20,7 @@ struct belay__identity {
 };
 
 /* Identifies the process that has number PID now. Opens a pidfd when WANT_PIDFD. 0 and
- * *ret_identity, -ESRCH when it has ended before all was read, or a negative errno (-EMFILE: no
+ * *ret_identity, of which /proc's part is unknown where that shows another pid namespace; -ESRCH when it has ended before all was read, or a negative errno (-EMFILE: no
  * pidfd to be had; nothing is returned then). */
 int belay__identity_open(pid_t pid, bool want_pidfd, struct belay__identity *ret_identity);
 

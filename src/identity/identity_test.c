@@ -1,7 +1,6 @@
 #include "identity/identity.h"
 
 #include <errno.h>
-#include <linux/sched.h>
 #include <sys/resource.h>
 
 #include "identity/evidence.h"
@@ -84,27 +83,6 @@ static void a_full_descriptor_table_is_told_as_such(void **state)
 	assert_int_equal(identity.pid, 5);
 }
 
-/* A process with the number PID, or -1 with errno. */
-static struct child start_as(pid_t pid)
-{
-	struct clone_args args = {
-		.exit_signal = SIGCHLD,
-		.set_tid = (uint64_t)(uintptr_t)&pid,
-		.set_tid_size = 1,
-	};
-	struct child child = { .pidfd = -EBADF };
-	pid_t parent = getpid();
-
-	child.pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	if (child.pid == 0) {
-		die_with(parent);
-		_exit(body_sleeps(NULL));
-	}
-	if (child.pid > 0)
-		child.pidfd = (int)syscall(SYS_pidfd_open, child.pid, 0);
-	return child;
-}
-
 /* Start times have ticks; two processes are told apart by them only when a tick lies between. */
 static void wait_for_another_tick(uint64_t start_ticks)
 {
@@ -127,7 +105,7 @@ static void a_recycled_number_is_another_process(void **state)
 	child_end(&first);
 	wait_for_another_tick(first.start_ticks);
 
-	second = start_as(first.pid);
+	second = child_start_as(first.pid, 1, body_sleeps, NULL);
 	if (second.pid > 0) {
 		assert_int_equal(second.pid, first.pid);
 		assert_int_equal(belay__identity_alive(&by_pidfd), 0);
@@ -143,6 +121,31 @@ static void a_recycled_number_is_another_process(void **state)
 	belay__identity_done(&by_pidfd);
 	if (second.pid < 0)
 		skip(); /* not permitted, or the number was given away already */
+}
+
+static int body_knows_no_more_than_the_pidfd(void *argument)
+{
+	struct belay__identity identity = { .pid = 5 };
+	(void)argument;
+
+	if (belay__identity_open(getpid(), true, &identity) != 0 || identity.pidfd < 0)
+		return 1;
+	if (identity.start_ticks != 0 || identity.pid_ns != 0 || identity.inner_pid != 0 ||
+		identity.uid != (uid_t)-1)
+		return 2;
+	return belay__identity_alive(&identity) == 1 ? 0 : 3;
+}
+
+static void what_another_namespace_tells_of_a_number_is_not_believed(void **state)
+{
+	struct child inside;
+	(void)state;
+
+	if (geteuid() != 0)
+		skip();
+	inside = child_start_with(CLONE_NEWPID, body_knows_no_more_than_the_pidfd, NULL);
+	child_wait_end(&inside);
+	assert_int_equal(child_reap(&inside), 0);
 }
 
 static void this_boot_has_an_id(void **state)
@@ -165,6 +168,7 @@ int main(void)
 		TEST(numbers_that_are_no_processes_are_refused),
 		TEST(a_full_descriptor_table_is_told_as_such),
 		TEST(a_recycled_number_is_another_process),
+		TEST(what_another_namespace_tells_of_a_number_is_not_believed),
 		TEST(this_boot_has_an_id),
 	};
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -11,6 +12,7 @@
 #include "base/fd.h"
 #include "base/missing.h"
 #include "identity/proc_file.h"
+#include "identity/proc_own.h"
 #include "identity/proc_text.h"
 
 /* The stat behind FD as of now; -ESRCH once its process was reaped. */
@@ -54,7 +56,7 @@ static int open_pidfd(pid_t pid, int *ret_pidfd)
 	return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -ESRCH;
 }
 
-static int open_all(struct belay__live *live)
+static int open_parts(struct belay__live *live)
 {
 	int r = open_pidfd(live->pid, &live->pidfd);
 
@@ -63,10 +65,22 @@ static int open_all(struct belay__live *live)
 	live->procfd = belay__proc_open(live->pid);
 	if (live->procfd < 0)
 		return live->procfd;
+	r = belay__proc_own(live->procfd);
+	if (r < 0)
+		return r;
 	live->statfd = belay__proc_open_file(live->procfd, "stat");
 	if (live->statfd < 0)
 		return live->statfd == -ENOENT ? -ESRCH : live->statfd;
 	return read_start(live->statfd, &live->start_ticks);
+}
+
+/* That nobody is found says nothing when the pidfd was looked for in one namespace and the rest in
+ * another. */
+static int open_all(struct belay__live *live)
+{
+	int r = open_parts(live);
+
+	return r == -ESRCH && belay__proc_own(AT_FDCWD) == -EXDEV ? -EXDEV : r;
 }
 
 int belay__live_open(pid_t pid, struct belay__live *ret_live, enum belay_verify_error *ret_class,
@@ -94,6 +108,13 @@ int belay__live_open(pid_t pid, struct belay__live *ret_live, enum belay_verify_
 		*ret_class = BELAY_VERIFY_HANDLE;
 		return belay__fail(reterr, r, "cannot hold on to process %d: %s; " BELAY__MORE_ROOM,
 			pid, strerror(-r));
+	case -EXDEV:
+		*ret_class = BELAY_VERIFY_EXE_PATH;
+		return belay__fail(reterr, r,
+			"cannot tell who process %d is: /proc shows another pid namespace, in "
+			"which that "
+			"number is another's; mount this namespace's own there",
+			pid);
 	default:
 		*ret_class = BELAY_VERIFY_EXE_PATH;
 		return belay__fail(reterr, r,

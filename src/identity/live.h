@@ -2,7 +2,8 @@
  *
  * Its pidfd is opened first, then its directory below /proc and its stat there: all three stay
  * with the process that they were opened for, and at the end they tell whether it is still there.
- * Where the kernel refuses pidfds the other two do.
+ * Where the kernel refuses pidfds the other two do. The three are of one process only where /proc is of
+ * our own pid namespace, which is made sure of.
  */
 #pragma once
 
@@ -24,7 +25,7 @@ struct belay__live {
 
 /* Holds on to the process PID (positive). 0, or a negative errno with a sentence and in
  * *ret_class BELAY_VERIFY_NOT_FOUND (-ESRCH), BELAY_VERIFY_HANDLE (no descriptors) or
- * BELAY_VERIFY_EXE_PATH (what /proc says of it is hidden). */
+ * BELAY_VERIFY_EXE_PATH (what /proc says of it is hidden, or, -EXDEV, of another pid namespace). */
 int belay__live_open(pid_t pid, struct belay__live *ret_live, enum belay_verify_error *ret_class,
 	struct belay_error *reterr);
 

@@ -18,7 +18,7 @@
 #define BLAKE3     "\"exe_hash_algorithm\": \"blake3\", \"exe_hash\": " HASH_OF("3")
 #define SHA256     "\"legacy_exe_sha256\": " HASH_OF("9")
 
-static bool directories_fail;
+static bool directories_fail, files_fail;
 
 int __wrap_fsync(int fd);
 int __real_fsync(int fd);
@@ -27,8 +27,13 @@ int __wrap_fsync(int fd)
 {
 	struct stat stat;
 
-	if (directories_fail && fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode)) {
+	assert_return_code(fstat(fd, &stat), errno);
+	if (directories_fail && S_ISDIR(stat.st_mode)) {
 		errno = EIO;
+		return -1;
+	}
+	if (files_fail && S_ISREG(stat.st_mode)) {
+		errno = ENOSPC;
 		return -1;
 	}
 	return __real_fsync(fd);
@@ -361,6 +366,29 @@ static void a_directory_that_cannot_be_synced_is_told_as_such(void **state)
 	assert_int_equal(names_left(), 1);
 }
 
+static void a_failure_says_what_is_left(void **state)
+{
+	const char *const left[] = { "what was there is still there", "nothing was there" };
+	struct belay_daemon daemon = full();
+	static struct belay_daemon now;
+	(void)state;
+
+	assert_int_equal(belay_sidecar_write(path, &daemon, NULL), 0);
+	daemon.pid = 4343;
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+		struct belay_error error = { 0 };
+
+		files_fail = true;
+		assert_int_equal(belay_sidecar_write(path, &daemon, &error), -ENOSPC);
+		files_fail = false;
+		assert_non_null(strstr(error.text, left[i]));
+		assert_null(strstr(error.text, left[1 - i]));
+		assert_int_equal(belay_sidecar_read(path, &now, NULL), i == 0 ? 0 : -ENOENT);
+		assert_int_equal(names_left(), 1 - i);
+		(void)unlink(path);
+	}
+}
+
 static void no_beginning_of_a_record_is_one(void **state)
 {
 	static const char text[] = START BLAKE3 ", " SHA256 ", " REST "}";
@@ -546,6 +574,7 @@ int main(void)
 		TEST(what_cannot_be_said_is_not_written),
 		TEST(every_text_is_accepted_or_refused_with_a_reason),
 		TEST(a_directory_that_cannot_be_synced_is_told_as_such),
+		TEST(a_failure_says_what_is_left),
 		TEST(no_beginning_of_a_record_is_one),
 		TEST(files_that_others_may_write_are_not_believed),
 		TEST(a_link_in_the_way_is_replaced_and_not_followed),

@@ -232,6 +232,18 @@ static int open_directory(const char *path, const char **ret_base)
 	return fd < 0 ? -errno : fd;
 }
 
+/* After a failure that changed nothing, in whatever state it was. */
+static const char *what_is_left(int dirfd, const char *base)
+{
+	struct stat there;
+
+	if (dirfd < 0)
+		return "see whether its directory is there and who may use it";
+	if (fstatat(dirfd, base, &there, AT_SYMLINK_NOFOLLOW) == 0)
+		return "what was there is still there";
+	return errno == ENOENT ? "nothing was there, and nothing is" : "nothing there was changed";
+}
+
 static int write_file(const char *path, const struct belay__text *text, struct belay_error *reterr)
 {
 	const char *base = NULL;
@@ -247,8 +259,8 @@ static int write_file(const char *path, const struct belay__text *text, struct b
 			"synced (%s); "
 			"write it again",
 			path, strerror(-r));
-	return belay__fail(reterr, r, "cannot write %s: %s; what was there is still there", path,
-		strerror(-r));
+	return belay__fail(reterr, r, "cannot write %s: %s; %s", path, strerror(-r),
+		what_is_left(dirfd, base));
 }
 
 int belay_sidecar_write(const char *path, const struct belay_daemon *daemon,

@@ -5,7 +5,9 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -139,6 +141,30 @@ static inline int body_spins(void *argument)
 static inline int body_ends(void *argument)
 {
 	return *(const int *)argument;
+}
+
+/* A process that does BODY with the number PID here, and the same further up in LEVELS - 1 namespaces around
+ * this one, or -1 with errno. */
+static inline struct child child_start_as(pid_t pid, size_t levels, int (*body)(void *),
+	void *argument)
+{
+	pid_t numbers[2] = { pid, pid };
+	struct clone_args args = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (uint64_t)(uintptr_t)numbers,
+		.set_tid_size = levels,
+	};
+	struct child child = { .pidfd = -EBADF };
+	pid_t parent = getpid();
+
+	child.pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (child.pid == 0) {
+		die_with(parent);
+		_exit(body(argument));
+	}
+	if (child.pid > 0)
+		child.pidfd = (int)syscall(SYS_pidfd_open, child.pid, 0);
+	return child;
 }
 
 /* Each test gives back the descriptors it took. */

@@ -246,8 +246,8 @@ struct belay__closer *belay__closer_free(struct belay__closer *closer)
 	return NULL;
 }
 
-/* The mutex is held. Returns whether to wake who stands by: that costs more than the rest, and while
- * there is work he watches a clock already. */
+/* The mutex is held. Returns whether to wake who stands by: that costs more than the rest, and
+ * while there is work he watches a clock already. */
 static bool enqueue(struct belay__closer *closer, int fd)
 {
 	if (closer->count == QUEUE_SIZE) {
@@ -310,6 +310,37 @@ void belay__closer_hang_up(struct belay__closer *closer, int fd)
 		(void)belay__close(fd);
 	else
 		belay__closer_take(closer, fd);
+}
+
+struct shared {
+	pid_t pid; /* whose it is */
+	struct belay__closer *closer;
+	struct shared *parents;
+};
+
+/* No lock: a child could inherit it locked. Whoever comes second drops what he made. */
+static _Atomic(struct shared *) shared;
+
+struct belay__closer *belay__closer_shared(void)
+{
+	struct shared *now = atomic_load(&shared), *own;
+	pid_t pid = getpid();
+
+	if (now != NULL && now->pid == pid)
+		return now->closer;
+
+	own = malloc(sizeof(*own));
+	if (own == NULL || belay__closer_new(&own->closer) < 0) {
+		free(own);
+		return NULL;
+	}
+	own->pid = pid;
+	own->parents = now;
+	if (atomic_compare_exchange_strong(&shared, &now, own))
+		return own->closer;
+	(void)belay__closer_free(own->closer);
+	free(own);
+	return now->closer;
 }
 
 void belay__closer_counts(const struct belay__closer *closer, uint64_t *ret_taken,

@@ -5,9 +5,10 @@
  * when it is held up by one, another takes over, at most BELAY__CLOSER_THREADS of them. Sockets are
  * taken out of lingering first.
  *
- * It belongs to one thread at a time. A child that was forked since may go on with its copy: the
- * threads stayed behind, so it gets its own; what waited at that moment stays open in it until it
- * ends or executes, and is counted as leaked, because by now the numbers may be other descriptors'.
+ * Any thread may use it but for belay__closer_free(), and the first use in a child. A child that
+ * was forked since may go on with its copy: the threads stayed behind, so it gets its own; what
+ * waited at that moment stays open in it until it ends or executes, and is counted as leaked,
+ * because by now the numbers may be other descriptors'.
  */
 #pragma once
 
@@ -35,6 +36,11 @@ void belay__closer_take_stream(struct belay__closer *closer, int fd);
  * it also closes the descriptors that still wait in it, so that it is closed here only if there
  * are none. Another who has FD, too, reads nothing any more. */
 void belay__closer_hang_up(struct belay__closer *closer, int fd);
+
+/* The process's own, made when it is first asked for and never freed, for whoever has no place for
+ * one. Any thread may ask; a child that was forked since gets another, and what waited in its
+ * parent's stays open in it. NULL: there is no memory. */
+struct belay__closer *belay__closer_shared(void);
 
 /* Strays taken, closed, and given up since the start. */
 void belay__closer_counts(const struct belay__closer *closer, uint64_t *ret_taken,

@@ -387,6 +387,32 @@ static void a_forked_child_goes_on_whatever_was_locked(void **state)
 	assert_int_equal(status_of_child, 10 + 1);
 }
 
+static void the_shared_closer_is_one_a_process(void **state)
+{
+	struct belay__closer *closer = belay__closer_shared();
+	pid_t child;
+
+	(void)state;
+	assert_non_null(closer);
+	assert_ptr_equal(belay__closer_shared(), closer);
+	belay__closer_take(closer, QUICK);
+	test_wait_closed(closer, 1);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct belay__closer *own = belay__closer_shared();
+
+		if (own == NULL || own == closer || belay__closer_shared() != own)
+			_exit(1);
+		belay__closer_take(own, QUICK);
+		test_wait_closed(own, 1);
+		_exit(7);
+	}
+	assert_int_equal(test_wait_child(child), 7);
+	assert_ptr_equal(belay__closer_shared(), closer);
+	assert_counts(closer, 1, 1, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -404,6 +430,7 @@ int main(void)
 		TEST(hanging_up_is_left_to_the_thread_only_if_something_waits),
 		TEST(a_forked_child_goes_on_without_its_parents_threads),
 		TEST(a_forked_child_goes_on_whatever_was_locked),
+		TEST(the_shared_closer_is_one_a_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

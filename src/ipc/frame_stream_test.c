@@ -670,7 +670,7 @@ static void who_listens_is_connected_to(void **state)
 {
 	static const uint64_t in_seconds[] = { 0, 20 };
 	char dir[TEST_PATH_SIZE], path[108];
-	int listener, fd, rights = 1;
+	int listener, fd, rights = 1, inline_bytes = 0;
 	socklen_t len = sizeof(rights);
 
 	(void)state;
@@ -687,6 +687,8 @@ static void who_listens_is_connected_to(void **state)
 		/* Kernels before 6.16 do not know the option. */
 		if (getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &rights, &len) == 0)
 			assert_int_equal(rights, 0);
+		assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &inline_bytes, &len), 0);
+		assert_int_equal(inline_bytes, 1);
 		(void)close(fd);
 	}
 	(void)close(listener);

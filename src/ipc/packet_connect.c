@@ -65,7 +65,7 @@ static int connect_type(int type, const char *path, uint64_t deadline_ns)
 {
 	int nonblock = deadline_ns == 0 ? SOCK_NONBLOCK : 0;
 	struct sockaddr_un address = { 0 };
-	const int off = 0;
+	const int off = 0, on = 1;
 	_cleanup_close_ int fd = -EBADF;
 	int r = fill_address(path, &address);
 
@@ -74,9 +74,14 @@ static int connect_type(int type, const char *path, uint64_t deadline_ns)
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | nonblock, 0);
 	if (fd < 0)
 		return -errno;
-	/* Before there is a peer, so that none can be first. Packets bring descriptors that are wanted. */
-	if (type == SOCK_STREAM)
+	/* Before there is a peer, so that none can be first. Packets bring descriptors that are
+	 * wanted. */
+	if (type == SOCK_STREAM) {
 		(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+		/* Where the kernel has no such option: an urgent byte would be dropped within
+		 * recvmsg(2), and what is attached to it. */
+		(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	}
 
 	if (deadline_ns == 0)
 		r = connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;

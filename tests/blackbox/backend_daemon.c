@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <belay/endpoint.h>
 #include <belay/handoff.h>
 #include <belay/identity.h>
 #include <belay/mux.h>
@@ -61,7 +62,8 @@ static void leave(struct place *place)
 	if (place->peer != NULL)
 		place->fd = -EBADF;
 	place->peer = belay_handoff_peer_free(place->peer);
-	place->fd = belay__close(place->fd);
+	belay_endpoint_hang_up(place->fd);
+	place->fd = -EBADF;
 	place->len = 0;
 }
 
@@ -138,10 +140,10 @@ static bool answer(struct place *place)
 
 static void serve_client(struct place *place)
 {
-	ssize_t len = recv(place->fd, place->bytes + place->len, sizeof(place->bytes) - place->len,
-		MSG_DONTWAIT);
+	ssize_t len = belay_endpoint_receive(place->fd, place->bytes + place->len,
+		sizeof(place->bytes) - place->len);
 
-	if (len < 0 && errno == EAGAIN)
+	if (len == -EAGAIN)
 		return;
 	if (len > 0)
 		place->len += (size_t)len;

@@ -2,6 +2,7 @@
 """belay backend: what probe proves and what not, and what conform says of backends that break one rule"""
 import os
 import signal
+import threading
 
 from backends import Backend, sidecar
 from harness import *
@@ -440,6 +441,133 @@ def _(room):
     assert code == 69 and out == "" and "none.sock" in err, (code, out, err)
     code, out, err = belay("backend", "conform", path, "--sidecar", room.file("none.json"))
     assert code == 66 and out == "" and "none.json" in err, (code, out, err)
+
+
+def lingering():
+    """(a TCP socket whose closing takes ten minutes, its other end)"""
+    listener = socket.create_server(("127.0.0.1", 0))
+    slow = socket.create_connection(listener.getsockname())
+    far, _ = listener.accept()
+    slow.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            slow.send(b"x" * 65536)
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
+    return slow, far
+
+
+def odd_backend(room, function, name="odd"):
+    """The endpoint of somebody who does FUNCTION with each connection, in a process of his own."""
+    path = room.file(name + ".sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(64)
+
+    def run(*_):
+        kept = []
+        while True:
+            kept.append(listener.accept()[0])
+            threading.Thread(target=guard, args=(kept[-1], kept), daemon=True).start()
+
+    def guard(connection, kept):
+        with contextlib.suppress(OSError):
+            function(connection, kept)
+    return Child(run), path
+
+
+@case("a backend that passes what takes long to close holds neither conform nor probe up")
+def _(room):
+    def linger(connection, kept, flags=0):
+        slow, far = lingering()
+        kept += [slow, far]
+        connection.send(b"\x09")
+        connection.sendmsg([b"z"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", slow.fileno()))], flags)
+        # What travels is the last one now.
+        slow.close()
+    for number, flags in enumerate((0, socket.MSG_OOB)):
+        _, path = odd_backend(room, lambda connection, kept, flags=flags: linger(connection, kept, flags), f"odd{number}")
+        for command in ("conform", "probe"):
+            began = time.monotonic()
+            code, out, err = belay("backend", command, path, "--timeout", "300ms")
+            assert code != 0 and time.monotonic() - began < 10, (command, code, out, err)
+
+
+@case("conform asks nobody on who answers nothing")
+def _(room):
+    def trickle(connection, _):
+        connection.sendall(b"\x01\xff\x0f\0\0")
+        connection.settimeout(0.05)
+        for _ in range(20):
+            connection.sendall(b"a")
+            time.sleep(0.05)
+    for number, silent in enumerate((lambda connection, kept: None, trickle)):
+        _, path = odd_backend(room, silent, f"odd{number}")
+        began = time.monotonic()
+        code, out, err = belay("backend", "conform", path, "--timeout", "300ms")
+        assert code == 69 and "nobody answers" in err and "--timeout" in err, (code, out, err)
+        assert out.count("fail") == 2 and time.monotonic() - began < 4, (out, time.monotonic() - began)
+        code, verdicts, _ = conform(path, "--timeout", "300ms")
+        assert code == 69 and list(verdicts.values()) == ["fail"], (code, verdicts)
+
+
+@case("conform that is given another path than the backend's socket says which it is")
+def _(room):
+    daemon = Daemon(room)
+    code, out, err = belay("backend", "conform", daemon.sidecar)
+    assert code == 2 and out == "" and "sidecar" in err and daemon.socket in err, (code, out, err)
+    code, out, err = belay("backend", "conform", room.write("file", "x"))
+    assert code == 2 and out == "" and "no socket" in err, (code, out, err)
+    code, out, err = belay("backend", "conform", daemon.handoff, "--timeout", "1s")
+    assert code == 2 and "--handoff" in err, (code, out, err)
+    _, _, handoff = python_backend(room)
+    code, out, err = belay("backend", "conform", handoff, "--timeout", "1s")
+    assert code == 2 and "--handoff" in err, (code, out, err)
+
+
+@case("the object of --json is whole, whatever it has to tell")
+def _(room):
+    name, deep = "\x01" * 250, room.path
+    here = os.open(deep, os.O_PATH)
+    for _ in range(14):
+        os.mkdir(name, dir_fd=here)
+        here, last = os.open(name, os.O_PATH, dir_fd=here), here
+        os.close(last)
+        deep += "/" + name
+    about = sidecar(room.file("x.sock"), pid=1 << 31, exe="/" + "\x01" * 4094, boot_id="\x02" * 127)
+    with open(os.open("r.json", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=here), "w", encoding="utf-8") as file:
+        json.dump(about, file)
+    os.close(here)
+    code, found, err = probe(deep + "/r.json")
+    assert code == 1 and found["target"] == deep + "/r.json" and found["record"]["exe"] == about["exe_path"], (code, found, err)
+    long = "/" + "\x01" * 100000
+    code, found, err = probe(long)
+    assert code == 66 and found["target"] == long, (code, err)
+    missing = room.file("none.json")
+    code, found, err = probe(missing)
+    assert code == 66 and found["error"] == "Sidecar" and missing in found["why"] and missing in err, (code, found, err)
+    assert not found["proved"] and proved(found) == [] and found["record"] is None, found
+
+
+@case("a lack of descriptors of our own says nothing about the daemon")
+def _(room):
+    daemon = Daemon(room)
+    for limit in range(3, 12):
+        done = subprocess.run(["sh", "-c", f"ulimit -n {limit}; exec \"$0\" backend probe --json \"$1\"", BELAY, daemon.sidecar],
+                              capture_output=True, text=True, timeout=PATIENCE, check=False, env=clean_environment())
+        assert done.returncode in (0, 1, 127) and "start the daemon anew" not in done.stderr, (limit, done)
+        if done.returncode == 1 and "not proved" in done.stderr:
+            assert "ulimit -n" in done.stderr, (limit, done)
+
+
+@case("a process that may not be looked at is 77, and its record is not called wrong")
+def _(room):
+    need_root()
+    daemon = Daemon(room)
+    about = room.write("theirs.json", read_file(daemon.sidecar))
+    os.chown(about, NOBODY, NOBODY)
+    os.chmod(room.path, 0o755)
+    code, out, err = belay("backend", "probe", about, user=NOBODY, group=NOBODY)
+    assert code == 77 and "anew" not in err and "user" in err, (code, out, err)
 
 
 if __name__ == "__main__":

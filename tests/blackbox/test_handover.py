@@ -1111,6 +1111,198 @@ def _(room):
     server.end()
 
 
+# --- who does nothing, and who does too much -----------------------------------------------------------------------
+
+@case("connections to the backend on which nothing happens stop no hand-over, however many they are")
+def _(room):
+    for options in ((), ("--dial",)):
+        backend = run_backend(room)
+        idle = []
+        for _ in range(40):
+            idle.append(socket.socket(socket.AF_UNIX))
+            idle[-1].connect(handoff_path(backend))
+        server = run_server(room, *options)
+        clients = [Client.of(server, f"c{i}") for i in range(5)]
+        for client in clients:
+            client.moves()
+            never_two_owners(client)
+        # Whoever has something on the way keeps his place; the idlest went, and know it.
+        idle[0].settimeout(PATIENCE)
+        assert idle[0].recv(1) == b""
+        for connection in idle + [client.socket for client in clients]:
+            connection.close()
+        server.end()
+        backend.end()
+
+
+@case("the backend that makes room takes what the one who goes had sent just before")
+def _(room):
+    backend = run_backend(room)
+    first = socket.socket(socket.AF_UNIX)
+    first.connect(handoff_path(backend))
+    ours, theirs = socket.socketpair()
+    os.kill(backend.pid, signal.SIGSTOP)
+    token = os.urandom(16)
+    socket.send_fds(first, [token + offer(token, 9)], [theirs.fileno()])
+    theirs.close()
+    others = [socket.socket(socket.AF_UNIX) for _ in range(40)]
+    for other in others:
+        other.connect(handoff_path(backend))
+    os.kill(backend.pid, signal.SIGCONT)
+    first.settimeout(PATIENCE)
+    assert read_frame(first)[5] == 9
+    client = Client(ours)
+    assert client.talk(5) == "backend"
+    for connection in others + [first, ours]:
+        connection.close()
+    backend.settled()
+
+
+@case("a client that says nothing more moves as soon as there is a backend")
+def _(room):
+    for options in ((), ("--dial",)):
+        server = run_server(room, *options)
+        clients = [Client.of(server, f"c{i}") for i in range(50)]
+        for client in clients:
+            assert client.talk() == "server"
+        backend = run_backend(room)
+        until(lambda s=server: fd_count(s.pid) == s.idle_fds + s.kept_fds, "clients that go")
+        for client in clients:
+            assert client.talk() == "backend"
+            client.close()
+        assert f"moved {len(clients)} clients" in server.end()
+        backend.end()
+
+
+@case("a server that was there first finds its backend in time for the second line")
+def _(room):
+    server = run_server(room)
+    until(lambda: "no backend" in read_file(server.log), "a look for it")
+    client = Client.of(server)
+    assert client.talk() == "server"
+    backend = run_backend(room)
+    began = time.monotonic()
+    until(lambda: fd_count(server.pid) == server.idle_fds + server.kept_fds, "a client that goes")
+    assert time.monotonic() - began < 2 and client.talk() == "backend"
+    backend.end()
+
+
+@case("what the programs say goes nowhere when nobody reads it, and they go on")
+def _(room):
+    backend = run_backend(room)
+    server = run_server(room)
+    for program in (backend, server):
+        program.end()
+    environment = clean_environment(XDG_RUNTIME_DIR=room.path)
+    commands = [[BACKEND, SERVICE], [SERVER, room.file("client.sock"), SERVICE]]
+    processes = []
+    for command in commands:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env=environment)
+        process.stdout.readline()
+        process.stderr.close()
+        processes.append(process)
+    # Both have something to say: a refusal, and a backend that is gone.
+    sender = socket.socket(socket.AF_UNIX)
+    sender.connect(handoff_path(backend))
+    ours, theirs = socket.socketpair()
+    token = os.urandom(16)
+    socket.send_fds(sender, [token + offer(token, 7, "another")], [theirs.fileno()])
+    sender.settimeout(PATIENCE)
+    assert not fields(read_frame(sender)[4]).get(2)
+    client = Client(socket.socket(socket.AF_UNIX))
+    client.socket.connect(room.file("client.sock"))
+    until(lambda: client.talk() == "backend", "a client that moves")
+    processes[0].kill()
+    processes[0].wait(PATIENCE)
+    again = Client(socket.socket(socket.AF_UNIX))
+    again.socket.connect(room.file("client.sock"))
+    began = time.monotonic()
+    while time.monotonic() - began < 1.2:
+        assert again.talk() == "server"
+    assert processes[1].poll() is None
+    ours.close()
+
+
+@case("refusals are said once a second, however many there are")
+def _(room):
+    backend = run_backend(room)
+    sender = socket.socket(socket.AF_UNIX)
+    sender.connect(handoff_path(backend))
+    sender.settimeout(PATIENCE)
+    began = time.monotonic()
+    for number in range(500):
+        ours, theirs = socket.socketpair()
+        token = os.urandom(16)
+        socket.send_fds(sender, [token + offer(token, number + 1, "another")], [theirs.fileno()])
+        ours.close()
+        theirs.close()
+        assert not fields(read_frame(sender)[4]).get(2)
+    lines = read_file(backend.log).splitlines()
+    assert 1 <= len(lines) <= 2 + (time.monotonic() - began), lines[:5]
+
+
+@case("a line is answered with all of its bytes, whatever they are")
+def _(room):
+    server = run_server(room, "--after", "0")
+    backend = run_backend(room)
+    direct = socket.socket(socket.AF_UNIX)
+    direct.connect(backend.path)
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(server.path)
+    for connection in (client, direct):
+        connection.settimeout(PATIENCE)
+        for line in (b"a\0b\n", b"\0\n", b"\xff\0%s%n\n"):
+            connection.sendall(line)
+            answer = b""
+            while not answer.endswith(b"\n"):
+                answer += connection.recv(4096)
+            assert answer.partition(b": ")[2] == line, answer
+        connection.close()
+
+
+@case("a program that cannot begin leaves no socket behind")
+def _(room):
+    room_left = room.file("running-process/broker")
+    os.makedirs(room_left, 0o700)
+    os.chmod(os.path.dirname(room_left), 0o700)
+    # The record is the last thing; where it belongs there is something else.
+    os.mkdir(os.path.join(room_left, f"daemon-{SERVICE}.json"))
+    done = subprocess.run([BACKEND, SERVICE], capture_output=True, text=True, check=False, timeout=PATIENCE,
+                          env=clean_environment(XDG_RUNTIME_DIR=room.path))
+    assert done.returncode == 1 and done.stderr.startswith("backend: "), done
+    assert not [name for name in os.listdir(room_left) if name.endswith(".sock")], os.listdir(room_left)
+
+
+@case("a client that queued what takes long to close holds nobody up, at the backend or at the server")
+def _(room):
+    backend = run_backend(room)
+    listener = socket.create_server(("127.0.0.1", 0))
+    slow = socket.create_connection(listener.getsockname())
+    far, _ = listener.accept()
+    slow.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            slow.send(b"x" * 65536)
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
+    ours, theirs = socket.socketpair()
+    socket.send_fds(ours, [b"a line\n"], [slow.fileno()])
+    slow.close()
+    sender = socket.socket(socket.AF_UNIX)
+    sender.connect(handoff_path(backend))
+    token = os.urandom(16)
+    socket.send_fds(sender, [token + offer(token, 7)], [theirs.fileno()])
+    theirs.close()
+    sender.settimeout(PATIENCE)
+    assert fields(read_frame(sender)[4]).get(2) == 1
+    ours.settimeout(PATIENCE)
+    assert ours.recv(100).endswith(b": a line\n")
+    other = Client(socket.socket(socket.AF_UNIX))
+    other.socket.connect(backend.path)
+    assert other.talk(3) == "backend"
+    far.close()
+
+
 if not (SERVER and BACKEND and READY_PEER):
     raise SystemExit("BELAY_PASS_SERVER, BELAY_PASS_BACKEND and BELAY_READY_PEER say where the programs are")
 main()
