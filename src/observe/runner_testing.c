@@ -233,36 +233,45 @@ void bench_pause(const char *pattern, uint64_t for_ns)
 	tell_runner(BELAY__MSG_PAUSE, &pause, sizeof(pause), -EBADF);
 }
 
-static void be_runner(int channel)
+/* Who has lost PARENT before it asked for the signal would stay for ever, and hold what the test
+ * writes to. */
+static void die_with(pid_t parent)
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(97);
+}
+
+static void be_runner(pid_t parent, int channel)
+{
+	die_with(parent);
 	if (dup2(channel, BELAY__ROLE_CHANNEL) < 0 ||
 		syscall(SYS_close_range, BELAY__ROLE_CHANNEL + 1, ~0U, 0) < 0)
 		_exit(99);
 	_exit(belay__runner_main());
 }
 
-static void be_sibling(void)
+static void be_sibling(pid_t parent)
 {
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	die_with(parent);
 	(void)syscall(SYS_close_range, 3U, ~0U, 0);
 	for (;;)
 		(void)pause();
 }
 
 /* Starts the runner and another role, says who they are, and ends as the runner did. */
-static void be_parent(int channel, int said)
+static void be_parent(pid_t test, int channel, int said)
 {
-	pid_t children[2];
+	pid_t children[2], self = getpid();
 	int status;
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	die_with(test);
 	children[0] = fork();
 	if (children[0] == 0)
-		be_runner(channel);
+		be_runner(self, channel);
 	children[1] = fork();
 	if (children[1] == 0)
-		be_sibling();
+		be_sibling(self);
 	(void)belay__write_all(said, children, sizeof(children));
 	/* The runner's channel ends with its other end. */
 	(void)syscall(SYS_close_range, 3U, ~0U, 0);
@@ -273,7 +282,7 @@ static void be_parent(int channel, int said)
 
 void bench_start(void)
 {
-	pid_t children[2];
+	pid_t children[2], self = getpid();
 	int ends[2], said[2];
 
 	assert_int_equal(belay__channel_pair(ends), 0);
@@ -281,7 +290,7 @@ void bench_start(void)
 	bench.parent = fork();
 	assert_return_code(bench.parent, errno);
 	if (bench.parent == 0)
-		be_parent(ends[1], said[1]);
+		be_parent(self, ends[1], said[1]);
 	bench.channel = ends[0];
 	belay__close(ends[1]);
 	belay__close(said[1]);
